@@ -1,0 +1,52 @@
+# A machine with Python 3.11 or newer, make and git is enough: uv is found or installed, and installs
+# exactly what uv.lock says into .venv.
+
+SHELL := bash
+export PATH := $(PATH):$(CURDIR)/.cache/bin
+# An environment that happens to be active must not leak into this one.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# The theme of the documentation advertises its successor in every build.
+export NO_MKDOCS_2_WARNING := 1
+
+RUN := uv run --locked
+# Exist once the cloud half does.
+TEMPLATES := $(wildcard src/dayfly/aws/templates/*.yaml)
+
+.DEFAULT_GOAL := help
+.PHONY: help uv demo test check format bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+uv:
+	@scripts/bootstrap.sh
+
+demo: uv ## run examples/quickstart.ipynb and say where the result is
+	$(RUN) --no-default-groups --group demo dayfly run examples/quickstart.ipynb
+
+test: uv ## run all tests; ARGS="-k words" runs some
+	@scripts/system-packages.sh
+	$(RUN) pytest -n auto $(ARGS)
+
+check: uv ## lint, types, who imports whom, shell scripts, templates, lock file, docs
+	uv lock --check
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports --no-logo --cache-dir .cache/import-linter
+	$(RUN) shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
+	$(if $(TEMPLATES),$(RUN) cfn-lint $(TEMPLATES))
+	$(RUN) mkdocs build --strict --quiet --site-dir .cache/site
+
+format: uv ## format the code and mend what ruff can mend
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+bench: uv ## measure against papermill and jupyter execute
+	$(RUN) python -m benchmarks
+
+docs: uv ## build the documentation into site/
+	$(RUN) mkdocs build --strict
+
+clean: ## remove everything that make has made
+	rm -rf .cache .hypothesis .venv dist site
