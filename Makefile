@@ -32,7 +32,7 @@ check: uv ## lint, types, who imports whom, shell scripts, templates, lock file,
 	uv lock --check
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy
+	$(RUN) mypy $(wildcard src tests benchmarks)
 	$(RUN) lint-imports --no-logo --cache-dir .cache/import-linter
 	$(RUN) shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
 	$(if $(TEMPLATES),$(RUN) cfn-lint $(TEMPLATES))
