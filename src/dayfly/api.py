@@ -1,0 +1,74 @@
+"""The library: run notebooks and find runs from Python. `dayfly` re-exports it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dayfly.backends.local import LocalProcess, start_local
+from dayfly.backends.submission import Asked, create_run, open_project_store, plan_submission
+from dayfly.project.load import Project, load_project
+from dayfly.runs.catalog import find_run_id
+from dayfly.runs.run import Run
+from dayfly.runs.store import Store
+
+
+def submit(asked: Asked, project: Project, store: Store) -> tuple[Run, LocalProcess]:
+    """Check, create and start a run; returns it and the process that executes it."""
+    submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
+    request = create_run(store, submission)
+    process = start_local(store, request, submission.content, os.environ)
+    return Run(request.run_id, store), process
+
+
+def run(
+    notebook: str | os.PathLike[str],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    allow_unknown: bool = False,
+    wait: bool = True,
+    **settings: Any,
+) -> Run:
+    """Run a notebook on this machine and return the run, when it has ended (or, with `wait=False`, begun).
+
+    `output` is a path that the executed notebook is also written to; `settings` are those of
+    `dayfly.toml` (`timeout="2h"`, `kernel="python3"`, `store="runs"`, ...). A run that fails is
+    returned like any other: ask its `state`, or call `check()`. Raises UsageError and its kin before
+    anything is created when the request is wrong.
+
+    >>> import dayfly
+    >>> dayfly.run("analysis.ipynb", parameters={"alpha": 0.1}).check().output  # doctest: +SKIP
+    """
+    project = load_project(Path.cwd(), os.environ, settings)
+    asked = Asked(
+        notebook=os.fspath(notebook),
+        parameters=parameters or {},
+        allow_unknown=allow_unknown,
+        output_copy=os.fspath(output) if output is not None else None,
+    )
+    submitted, process = submit(asked, project, open_project_store(project, os.environ))
+    if wait:
+        process.wait()
+    else:
+        process.leave()
+    return submitted
+
+
+async def run_async(
+    notebook: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None, **options: Any
+) -> Run:
+    """`run`, for asynchronous code; takes the same options."""
+    return await asyncio.to_thread(lambda: run(notebook, parameters, **options))
+
+
+def find(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Run:
+    """The run with this id, unique prefix, or `last`. Raises RunNotFoundError."""
+    flags = {"store": os.fspath(store)} if store is not None else {}
+    project = load_project(Path.cwd(), os.environ, flags)
+    opened = open_project_store(project, os.environ)
+    return Run(find_run_id(opened, name), opened)

@@ -1,0 +1,89 @@
+"""Runs on this machine: processes of their own that outlive the command that started them."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dayfly.runs import layout
+from dayfly.runs.request import Request
+from dayfly.runs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalProcess:
+    """The runner's process, for the command that started it. `ended` reads end-of-file when it has."""
+
+    process: subprocess.Popen[bytes]
+    ended: int
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the run's processes have ended; True when they have."""
+        ready, _, _ = select.select([self.ended], [], [], timeout_s)
+        if ready:
+            self.leave()
+        return bool(ready)
+
+    def leave(self) -> None:
+        """Go on without the processes; they go on without us."""
+        with suppress(OSError):
+            os.close(self.ended)
+
+    def interrupt(self) -> None:
+        """Ask the runner to end the run; asking again cuts its grace short."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+
+
+def start_local(store: Store, request: Request, content: bytes, environ: Mapping[str, str]) -> LocalProcess:
+    """Start the runner for a run that is in the store. Returns at once.
+
+    With a store elsewhere, the run works in a directory in the user's cache and a keeper carries it.
+    """
+    directory = store.path(layout.run_key(request.run_id, ""))
+    read_end, write_end = os.pipe()
+    try:
+        if directory is not None:
+            runner = _start(["dayfly.backends.local_process", str(directory), store.url], directory, environ, write_end)
+        else:
+            directory = _scratch_directory(request, content, environ)
+            runner = _start(["dayfly.runner", str(directory)], directory, environ, write_end)
+            _start(["dayfly.keeper", str(directory), store.url], directory, environ, write_end)
+    finally:
+        os.close(write_end)
+    return LocalProcess(process=runner, ended=read_end)
+
+
+def _start(
+    arguments: list[str], directory: Path, environ: Mapping[str, str], alive: int
+) -> subprocess.Popen[bytes]:
+    """A process in a session of its own; it holds `alive` open as long as it lives."""
+    with (directory / layout.RUNNER_LOG).open("ab") as log:
+        return subprocess.Popen(
+            # -P: a module of the user's beside the run must not stand in for one of ours
+            [sys.executable, "-P", "-m", *arguments],
+            cwd=directory,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(alive,),
+            start_new_session=True,
+        )
+
+
+def _scratch_directory(request: Request, content: bytes, environ: Mapping[str, str]) -> Path:
+    """Where a run works whose store is elsewhere."""
+    base = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    directory = base / "dayfly" / "runs" / request.run_id
+    directory.mkdir(parents=True)
+    (directory / layout.REQUEST).write_bytes(request.to_bytes())
+    (directory / layout.INPUT).write_bytes(content)
+    return directory

@@ -1,0 +1,23 @@
+"""`python -m dayfly.backends.local_process RUN_DIR STORE`: a runner whose run directory is in the store.
+
+Nothing needs to be carried; this process runs the runner and keeps the run's status object.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dayfly.runner.main import execute_run
+
+
+def main(run_dir: Path, store_url: str) -> int:
+    """Execute the run; returns the exit code."""
+    from dayfly.keeper.heart import Heart
+
+    with Heart(store_url, run_dir.name) as heart:
+        return execute_run(run_dir, heart.enter)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

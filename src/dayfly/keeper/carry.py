@@ -1,0 +1,98 @@
+"""Carrying a run directory to the store as it grows: O(new bytes), and result.json last."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dayfly.runs import layout
+from dayfly.runs.chunks import chunk_name, chunk_start
+from dayfly.runs.store import Store
+
+_STREAMS = {layout.EVENTS: ".jsonl", layout.LOG: ".txt"}
+_PIECE_BYTES = 8 << 20
+_SETTLED_S = 5.0
+"""An output file that was not written for so long is carried while the notebook still runs."""
+
+Stamp = tuple[int, int]
+
+
+class Carrier:
+    """What has been carried so far, and how to carry the rest. Raises StoreError; calling again goes on."""
+
+    def __init__(self, run_dir: Path, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        self._run_dir = run_dir
+        self._store = store
+        self._clock = clock
+        self._positions = dict.fromkeys(_STREAMS, 0)
+        self._carried: dict[str, Stamp] = {}
+
+    def carry(self, *, everything: bool = False) -> None:
+        """Carry what is new; `everything` also what may still change. Never result.json."""
+        for name, suffix in _STREAMS.items():
+            while self._carry_piece(name, suffix):
+                pass
+        for path in self._files(everything=everything):
+            self._carry_file(path)
+
+    def carry_result(self) -> None:
+        """Carry result.json, which says that all the rest is there."""
+        self._carry_file(self._run_dir / layout.RESULT)
+
+    def _files(self, *, everything: bool) -> Iterator[Path]:
+        yield self._run_dir / layout.OUTPUT
+        for parent, _, names in os.walk(self._run_dir / layout.OUTPUTS):
+            for name in names:
+                path = Path(parent, name)
+                if path.is_symlink() or not path.is_file():
+                    continue
+                if everything or self._clock() - path.stat().st_mtime > _SETTLED_S:
+                    yield path
+        if everything:
+            yield self._run_dir / layout.RECEIPT
+            yield self._run_dir / layout.RUNNER_LOG
+
+    def _carry_file(self, path: Path) -> None:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return
+        name = path.relative_to(self._run_dir).as_posix()
+        stamp = (status.st_mtime_ns, status.st_size)
+        if self._carried.get(name) == stamp:
+            return
+        self._store.put(self._key(name), path)
+        self._carried[name] = stamp
+
+    def _carry_piece(self, name: str, suffix: str) -> bool:
+        """Carry the next piece of a stream as a chunk of its own; False when there is none."""
+        position = self._positions[name]
+        piece = _read_from(self._run_dir / name, suffix, position, _PIECE_BYTES)
+        if not piece:
+            return False
+        self._store.put(self._key(f"{name}/{chunk_name(position, suffix)}"), piece)
+        self._positions[name] = position + len(piece)
+        return True
+
+    def _key(self, name: str) -> str:
+        return layout.run_key(self._run_dir.name, name)
+
+
+def _read_from(directory: Path, suffix: str, position: int, limit: int) -> bytes:
+    """Up to `limit` bytes of a chunked stream from byte `position` on."""
+    pieces, wanted = [], limit
+    for chunk in sorted(directory.glob(f"*{suffix}")):
+        begin = chunk_start(chunk.name)
+        if begin + chunk.stat().st_size <= position or begin > position:
+            continue
+        with chunk.open("rb") as stream:
+            stream.seek(position - begin)
+            piece = stream.read(wanted)
+        pieces.append(piece)
+        position += len(piece)
+        wanted -= len(piece)
+        if wanted <= 0:
+            break
+    return b"".join(pieces)

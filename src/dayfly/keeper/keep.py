@@ -1,0 +1,139 @@
+"""The keeper's work on one run, from its first event to its last save."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dayfly.errors import StoreError
+from dayfly.keeper.carry import Carrier
+from dayfly.runs import layout
+from dayfly.runs.lock import lock_holder, runner_alive
+from dayfly.runs.model import parse_model
+from dayfly.runs.request import Request
+from dayfly.runs.result import CellCounts, Reason, Result
+from dayfly.runs.state import State
+from dayfly.runs.status import put_status
+from dayfly.runs.store import Store
+
+SHORTEST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 5.0
+BEAT_S = 30.0
+TAKE_UP_WITHIN_S = 60.0
+LAST_SAVE_WITHIN_S = 900.0
+
+
+def keep_run(
+    run_dir: Path,
+    store: Store,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Carry the run in `run_dir` to `store` until it has ended; True when all of it is there.
+
+    A store that fails is tried again, at the end for as long as LAST_SAVE_WITHIN_S.
+    """
+    carrier = Carrier(run_dir, store)
+    begun, beaten, pause = clock(), float("-inf"), SHORTEST_PAUSE_S
+    said: State | None = None
+    while not (run_dir / layout.RESULT).exists():
+        try:
+            carrier.carry()
+            _fetch_stop(run_dir, store)
+            state = last_state(run_dir)
+            if state is not said or clock() - beaten >= BEAT_S:
+                put_status(store, run_dir.name, state, datetime.now(UTC))
+                said, beaten = state, clock()
+        except StoreError:
+            pass  # the next round carries it; the last save has its own patience
+        if _runner_gone(run_dir, waited_s=clock() - begun):
+            write_lost_result(run_dir)
+            break
+        sleep(pause)
+        pause = min(pause * 1.1, LONGEST_PAUSE_S)
+    return _save_last(run_dir, store, carrier, clock, sleep)
+
+
+def _runner_gone(run_dir: Path, *, waited_s: float) -> bool:
+    if lock_holder(run_dir) is None:
+        return waited_s > TAKE_UP_WITHIN_S
+    if runner_alive(run_dir):
+        return False
+    return not (run_dir / layout.RESULT).exists()
+
+
+def _fetch_stop(run_dir: Path, store: Store) -> None:
+    """Bring a stop that somebody asked for in the store to the runner."""
+    local = run_dir / layout.STOP
+    if local.exists():
+        return
+    asked = store.get(layout.run_key(run_dir.name, layout.STOP))
+    if asked is not None:
+        local.write_bytes(asked)
+
+
+def last_state(run_dir: Path) -> State:
+    """The state in the newest state event; REQUESTED before the first."""
+    for chunk in sorted((run_dir / layout.EVENTS).glob("*.jsonl"), reverse=True):
+        for line in reversed(chunk.read_bytes().splitlines()):
+            try:
+                event = json.loads(line)
+                if event["type"] == "state":
+                    return State(event["state"])
+            except (ValueError, KeyError, TypeError):
+                continue  # the line that is just being written
+    return State.REQUESTED
+
+
+def write_lost_result(run_dir: Path) -> None:
+    """Say in the run directory that its runner died without a word, or never came."""
+    request = parse_model(Request, (run_dir / layout.REQUEST).read_bytes(), layout.REQUEST)
+    now = datetime.now(UTC)
+    started = lock_holder(run_dir) is not None
+    result = Result(
+        run_id=request.run_id,
+        state=State.LOST if started else State.NEVER_STARTED,
+        reason=Reason.RUNNER_GONE if started else Reason.NOT_TAKEN_UP,
+        message="The runner is gone and left no result." if started else "No runner took up the run.",
+        started=request.created,
+        ended=now,
+        duration_s=round((now - request.created).total_seconds(), 3),
+        cells=CellCounts(),
+    )
+    (run_dir / layout.RESULT).write_bytes(result.to_bytes())
+
+
+def _save_last(
+    run_dir: Path,
+    store: Store,
+    carrier: Carrier,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> bool:
+    state = State(json.loads((run_dir / layout.RESULT).read_bytes())["state"])
+    deadline, pause = clock() + LAST_SAVE_WITHIN_S, SHORTEST_PAUSE_S
+    _wait_for_runner(run_dir, deadline, clock, sleep)
+    while True:
+        try:
+            carrier.carry(everything=True)
+            carrier.carry_result()
+            put_status(store, run_dir.name, state, datetime.now(UTC))
+        except StoreError:
+            if clock() >= deadline:
+                return False
+            sleep(pause)
+            pause = min(pause * 2, 30.0)
+        else:
+            return True
+
+
+def _wait_for_runner(
+    run_dir: Path, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> None:
+    """The runner's last event follows its result: wait until it has let go of the directory."""
+    while runner_alive(run_dir) and clock() < deadline:
+        sleep(0.02)

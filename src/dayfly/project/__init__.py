@@ -1,0 +1,1 @@
+"""A project: its `dayfly.toml`, and the settings that hold for a command."""

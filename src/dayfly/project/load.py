@@ -1,0 +1,138 @@
+"""Finding the project and putting its settings together: flags over environment over file over default."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dayfly.errors import ConfigError
+from dayfly.project.settings import RESERVED_VARIABLES, Settings
+
+FILE = "dayfly.toml"
+PYPROJECT = "pyproject.toml"
+_PREFIX = "DAYFLY_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """Where the project is (None outside one), its settings, and where each value came from."""
+
+    root: Path | None
+    file: Path | None
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def resolve(self, path: str) -> Path:
+        """A path from the settings, relative to the project."""
+        return ((self.root or Path.cwd()) / Path(path).expanduser()).absolute()
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A raw value of a setting and where it stands, in words."""
+
+    raw: Any
+    source: str
+
+
+def load_project(
+    start: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> Project:
+    """The project that `start` (a directory) lies in, with the settings for one command.
+
+    `flags` has settings by name; None counts as not given. Raises ConfigError that names the file and
+    line, variable or flag, what is wrong, and what is allowed.
+    """
+    found = _find_file(start.absolute())
+    values: dict[str, _Value] = {}
+    if found is not None:
+        file, table, text = found
+        for key, raw in table.items():
+            values[key] = _Value(raw, f"{file.name}, line {_line_of(text, key, file.name == PYPROJECT)}")
+    for variable, raw in sorted(environ.items()):
+        if variable.startswith(_PREFIX) and variable not in RESERVED_VARIABLES:
+            values[variable.removeprefix(_PREFIX).lower()] = _Value(raw, f"environment, {variable}")
+    for key, raw in (flags or {}).items():
+        if raw is not None:
+            values[key] = _Value(raw, f"flag, --{key.replace('_', '-')}")
+    settings = _validate(values)
+    sources = {key: values[key].source if key in values else "default" for key in Settings.model_fields}
+    root = found[0].parent if found else None
+    return Project(root=root, file=found[0] if found else None, settings=settings, sources=sources)
+
+
+def _find_file(start: Path) -> tuple[Path, dict[str, Any], str] | None:
+    """The nearest project file at or above `start`, its table and its text."""
+    for folder in (start, *start.parents):
+        for name in (FILE, PYPROJECT):
+            file = folder / name
+            if not file.is_file():
+                continue
+            table, text = _read(file)
+            if name == FILE:
+                return file, table, text
+            own = table.get("tool", {}).get("dayfly")
+            if isinstance(own, dict):
+                return file, own, text
+    return None
+
+
+def _read(file: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if file.name == PYPROJECT and "[tool.dayfly" not in file.read_bytes().decode("utf-8", "replace"):
+            return {}, ""  # not ours to complain about
+        raise ConfigError(
+            f"{file} is not valid TOML.", why=str(error), hint="See https://toml.io for the format."
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read.", why=str(error)) from error
+
+
+def _line_of(text: str, key: str, in_pyproject: bool) -> int:  # noqa: FBT001 -- private, one caller
+    """The line on which a top-level key of our table is set; 1 when it cannot be found."""
+    inside = not in_pyproject
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        if header:
+            name = header[1].replace(" ", "")
+            inside = name == "tool.dayfly"
+            if name.removeprefix("tool.dayfly.") == key:
+                return number
+        elif inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return number
+    return 1
+
+
+def _validate(values: Mapping[str, _Value]) -> Settings:
+    try:
+        return Settings.model_validate({key: value.raw for key, value in values.items()})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        raise _explain(key, values[key], problem["type"], problem["msg"]) from error
+
+
+def _explain(key: str, value: _Value, kind: str, message: str) -> ConfigError:
+    known = list(Settings.model_fields)
+    if kind == "extra_forbidden":
+        match = difflib.get_close_matches(key, known, 1)
+        return ConfigError(
+            f"Unknown setting {key!r} ({value.source})." + (f" Did you mean {match[0]!r}?" if match else ""),
+            why=f"The settings are: {', '.join(known)}.",
+            hint="See what each means with: dayfly config",
+        )
+    return ConfigError(
+        f"The setting {key!r} cannot be {value.raw!r} ({value.source}).",
+        why=message.removeprefix("Value error, ").capitalize() + ".",
+        hint=Settings.model_fields[key].description or "",
+    )

@@ -1,0 +1,69 @@
+"""Every setting: its name, type, default and meaning. The JSON schema and `dayfly config` come from here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from dayfly.project.units import parse_duration, parse_size
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["90", "10m", "1h30m"]}),
+]
+"""Seconds."""
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["500000", "100MB", "2GiB"]}),
+]
+"""Bytes."""
+
+
+class Settings(BaseModel):
+    """The settings of one command, from flags, environment, project file and defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="dayfly.toml")
+
+    store: str | None = Field(
+        None,
+        description="Where run directories live: a directory (relative to this file) or s3://bucket/prefix. "
+        "Default: .dayfly beside dayfly.toml, else dayfly in the user's data directory.",
+    )
+    outputs: str | None = Field(
+        None,
+        description="A folder, relative to this file, whose files a run collects besides those in "
+        "$DAYFLY_OUTPUTS. Runs that share it take turns.",
+    )
+    python: str | None = Field(
+        None,
+        description="The Python that runs Python notebooks: an executable or the folder of an environment. "
+        "Default: the active environment, else .venv beside the notebook or project, else dayfly's own.",
+    )
+    kernel: str | None = Field(None, description="The kernelspec. Default: the one that the notebook names.")
+    kernel_transport: Literal["ipc", "tcp"] = Field(
+        "ipc", description="How to talk to the kernel: Unix sockets, or TCP for kernels that know no other."
+    )
+    cwd: str | None = Field(
+        None, description="The directory the notebook runs in. Default: the one it lies in, as in JupyterLab."
+    )
+    timeout: Duration | None = Field(None, description="How long a notebook may take. Default: no limit.")
+    cell_timeout: Duration | None = Field(None, description="How long one cell may take. Default: no limit.")
+    grace: Duration = Field(
+        10.0, description="How long a cell has to end after being interrupted before its kernel is killed."
+    )
+    output_limit: Size = Field(
+        100_000_000, description="How much output a run keeps in its notebook and in its log, each."
+    )
+    allow_errors: bool = Field(False, description="Go on after a cell that raises, as nbclient does.")
+
+
+RESERVED_VARIABLES = {"DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"}
+"""Variables that dayfly sets for the notebook; they are no settings."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `dayfly.toml`, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -1,0 +1,18 @@
+"""`python -m dayfly.runner RUN_DIR`: execute the run in that directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dayfly.errors import DayflyError
+from dayfly.runner.main import execute_run
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dayfly.runner RUN_DIR")
+    try:
+        sys.exit(execute_run(Path(sys.argv[1])))
+    except DayflyError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,215 @@
+"""Executing the cells one after the other, and knowing how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+from dayfly.runner.annotate import annotate_cell
+from dayfly.runner.connection import exit_description, wait_for_exit
+from dayfly.runner.ending import Ending, Intent
+from dayfly.runner.journal import Journal, utc_now
+from dayfly.runner.launch import LaunchedKernel
+from dayfly.runner.notebook import will_execute
+from dayfly.runner.notebook_file import NotebookFile, Snapshot
+from dayfly.runner.outputs import OutputCollector, finish_streams
+from dayfly.runs.request import Request
+from dayfly.runs.result import CellCounts, FailedCell, Reason
+from dayfly.runs.state import CellState, State
+
+
+@dataclass(kw_only=True)
+class CellRunner:
+    """The cells of one run. `counts` and `failed` say how far it came, at any moment."""
+
+    client: OutputCollector
+    kernel: LaunchedKernel
+    request: Request
+    journal: Journal
+    file: NotebookFile
+    ending: Ending
+    failed: FailedCell | None = None
+    states: dict[int, CellState] = field(default_factory=dict)
+    _running: tuple[int, NotebookNode] | None = None
+    _seen: tuple[int, int] = (-1, -1)
+
+    def counts(self, notebook: NotebookNode) -> CellCounts:
+        """How many code cells ended how."""
+        done = list(self.states.values())
+        code = sum(cell["cell_type"] == "code" for cell in notebook["cells"])
+        count = {state: done.count(state) for state in CellState}
+        ended = count[CellState.EXECUTED] + count[CellState.FAILED] + count[CellState.INTERRUPTED]
+        return CellCounts(
+            code=code,
+            executed=count[CellState.EXECUTED],
+            failed=count[CellState.FAILED],
+            interrupted=count[CellState.INTERRUPTED],
+            not_run=code - ended,
+        )
+
+    async def execute_all(self) -> Intent | None:
+        """Execute every cell that is to be; how the run ends when it is not by reaching the last."""
+        cells = self.client.nb["cells"]
+        executions = sum(will_execute(cell) for cell in cells)
+        execution = 0
+        for index, cell in enumerate(cells):
+            if self.ending.asked:
+                break
+            if not will_execute(cell):
+                continue
+            execution += 1
+            self.journal.cell_started(index + 1, len(cells), cell["source"], execution, executions)
+            failure = await self._execute(index, cell)
+            if failure is not None:
+                return self.ending.intent or failure
+        return self.ending.intent
+
+    async def _execute(self, index: int, cell: NotebookNode) -> Intent | None:
+        started = utc_now()
+        self._running = (index, cell)
+        annotate_cell(cell, CellState.RUNNING, started)
+        self.client.begin_cell()
+        failure: Intent | None = None
+        state = CellState.EXECUTED
+        try:
+            with self._cell_timeout(index):
+                await self.client.async_execute_cell(cell, index)
+        except CellExecutionError as error:
+            failure = self._cell_failed(index, cell, error)
+            state = CellState.INTERRUPTED if self.ending.asked else CellState.FAILED
+        except DeadKernelError:
+            failure = await self._kernel_died(index, cell)
+            state = CellState.INTERRUPTED if self.ending.asked else CellState.FAILED
+        self._finish(index, cell, state, started, utc_now())
+        return failure
+
+    @contextmanager
+    def _cell_timeout(self, index: int) -> Iterator[None]:
+        limit = self.request.cell_timeout_s
+        if limit is None:
+            yield
+            return
+        intent = Intent(
+            state=State.TIMED_OUT,
+            reason=Reason.CELL_TIMED_OUT,
+            message=f"Cell {index + 1} took longer than the {limit:g} s that a cell may take.",
+        )
+        handle = asyncio.get_running_loop().call_later(limit, self.ending.ask, intent)
+        try:
+            yield
+        finally:
+            handle.cancel()
+
+    def _cell_failed(self, index: int, cell: NotebookNode, error: CellExecutionError) -> Intent:
+        if not self.ending.asked:
+            self.failed = FailedCell(
+                number=index + 1,
+                id=cell.get("id"),
+                execution_count=cell.get("execution_count"),
+                ename=error.ename,
+                evalue=error.evalue,
+                traceback=_last_traceback(cell) or error.traceback,
+            )
+        return Intent(
+            state=State.FAILED,
+            reason=Reason.CELL_FAILED,
+            message=f"Cell {index + 1} raised {error.ename}: {error.evalue}".rstrip(": "),
+        )
+
+    async def _kernel_died(self, index: int, cell: NotebookNode) -> Intent:
+        await wait_for_exit(self.kernel, 1.0)
+        how = exit_description(self.kernel)
+        if self.ending.asked:
+            note = "The kernel was killed: the cell went on after being interrupted."
+        else:
+            note = f"The kernel died while this cell ran: {how}."
+            if "SIGKILL" in how:
+                note += " That is what happens when memory runs out."
+            self.failed = FailedCell(
+                number=index + 1,
+                id=cell.get("id"),
+                execution_count=cell.get("execution_count"),
+                ename="DeadKernelError",
+                evalue=note,
+            )
+        text = f"\n[dayfly] {note}\n"
+        cell["outputs"].append(NotebookNode(output_type="stream", name="stderr", text=text))
+        self.journal.text(text)
+        return Intent(
+            state=State.FAILED, reason=Reason.KERNEL_DIED, message=f"In cell {index + 1}: {note}"
+        )
+
+    def _finish(
+        self, index: int, cell: NotebookNode, state: CellState, started: datetime, ended: datetime
+    ) -> None:
+        self._running = None
+        self.states[index] = state
+        finish_streams(cell["outputs"])
+        annotate_cell(cell, state, started, ended)
+        extra = {"ename": self.failed.ename} if self.failed and state is CellState.FAILED else {}
+        self.journal.cell_finished(index + 1, state, (ended - started).total_seconds(), **extra)
+        self._save_cell(index, cell)
+        if not self.client.has_displays(index):
+            cell["outputs"] = []  # they are in the spool; memory stays bounded
+
+    def _save_cell(self, index: int, cell: NotebookNode) -> None:
+        try:
+            self.file.finish_cell(index, cell)
+        except OSError as error:
+            self.journal.on_failure(error)
+
+    def save_changed(self) -> None:
+        """Write again the cells whose displays later cells have updated."""
+        for index in sorted(self.client.changed_cells):
+            if self._running is None or index != self._running[0]:
+                self._save_cell(index, self.client.nb["cells"][index])
+        self.client.changed_cells.clear()
+
+    def take_snapshot(self) -> Snapshot | None:
+        """The notebook now, for a checkpoint; None when nothing has come since the last one."""
+        mark = (len(self.states), self.journal.sizes()["log"])
+        if mark == self._seen and not self.client.changed_cells:
+            return None
+        self._seen = mark
+        self.save_changed()
+        return self.file.snapshot(self._running)
+
+
+def _last_traceback(cell: NotebookNode) -> str:
+    for output in reversed(cell.get("outputs", [])):
+        if output["output_type"] == "error":
+            return "\n".join(output["traceback"])
+    return ""
+
+
+def make_collector(
+    notebook: NotebookNode,
+    *,
+    request: Request,
+    journal: Journal,
+    client: Any,
+    on_truncated: Callable[[int], None],
+) -> OutputCollector:
+    """nbclient's NotebookClient for a kernel that is there already."""
+    collector = OutputCollector(
+        notebook,
+        allow_errors=request.allow_errors,
+        # The end of a cell is never given up on: nbclient's default of 4 s cuts off output that is
+        # still on its way, and sockets that drop nothing always bring it.
+        iopub_timeout=24 * 3600,
+    )
+    collector.on_text = journal.text
+    collector.on_truncated = on_truncated
+    collector.limit_bytes = request.output_limit_bytes
+    collector.kc = client
+    with suppress(AttributeError):
+        collector.log.setLevel("CRITICAL")
+    return collector

@@ -1,0 +1,149 @@
+"""Starting the kernel process, before anything heavy is imported: it boots while we do.
+
+Standard library only. The connection file follows
+https://jupyter-client.readthedocs.io/en/latest/kernels.html#connection-files; sockets are
+Unix-domain sockets in a directory that only the user can enter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dayfly.errors import KernelMissingError
+from dayfly.runner.kernelspecs import KernelSpec
+
+_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchedKernel:
+    """A kernel process that is booting, or more, and how to connect to it."""
+
+    spec: KernelSpec
+    process: subprocess.Popen[bytes]
+    connection: Mapping[str, Any]
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.poll() is None
+
+    def signal_group(self, number: int) -> None:
+        """Signal the kernel and what it started, unless it moved to a session of its own."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+@contextmanager
+def launch_kernel(
+    spec: KernelSpec,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    transport: str,
+    log: IO[bytes],
+) -> Iterator[LaunchedKernel]:
+    """Start the kernel; at the end nothing of it is left, whatever happened.
+
+    `log` receives what the process itself writes. Raises KernelMissingError when the kernelspec's
+    program cannot be started.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="dayfly-"))
+    try:
+        connection = _connection(directory, transport, spec.name)
+        file = directory / "connection.json"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(connection, stream)
+        process = _start(spec, file, cwd, environ, log)
+        kernel = LaunchedKernel(spec=spec, process=process, connection=connection)
+        try:
+            yield kernel
+        finally:
+            kernel.signal_group(signal.SIGKILL)
+            process.wait()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _connection(directory: Path, transport: str, kernel_name: str) -> dict[str, Any]:
+    common = {
+        "transport": transport,
+        "key": secrets.token_hex(32),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": kernel_name,
+    }
+    if transport == "ipc":
+        ports = dict(zip(_PORTS, range(1, 6), strict=True))
+        return {**common, "ip": str(directory / "k"), **ports}
+    return {**common, "ip": "127.0.0.1", **_free_ports()}
+
+
+def _free_ports() -> dict[str, int]:
+    """Five TCP ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in _PORTS]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return {name: each.getsockname()[1] for name, each in zip(_PORTS, sockets, strict=True)}
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _start(
+    spec: KernelSpec, file: Path, cwd: Path, environ: Mapping[str, str], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    values = {"connection_file": str(file), "resource_dir": str(spec.directory or "")}
+    argv = [_substitute(argument, values) for argument in spec.argv] + _ipython_arguments(spec)
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**environ, **spec.env, "JPY_PARENT_PID": str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+    except OSError as error:
+        raise KernelMissingError(
+            f"The kernel {spec.name!r} cannot be started.",
+            why=f"{argv[0]}: {error.strerror or error}.",
+            hint="Look at the kernel's entry in: jupyter kernelspec list",
+        ) from error
+
+
+def _substitute(argument: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        argument = argument.replace("{" + name + "}", value)
+    return argument
+
+
+def _ipython_arguments(spec: KernelSpec) -> list[str]:
+    """Keep an IPython kernel's history in memory, written once: runs are no interactive sessions."""
+    if not any("ipykernel" in argument for argument in spec.argv):
+        return []
+    return ["--HistoryManager.hist_file=:memory:", "--HistoryManager.db_cache_size=1000"]
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill the kernel when the runner dies, even one that is stuck in C code.
+
+    prctl(2), PR_SET_PDEATHSIG. ipykernel's own watch of its parent needs the GIL.
+    """
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,0 +1,77 @@
+"""The runner's beginning: the kernel process first, then everything that takes time to import."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dayfly.errors import DayflyError, KernelMissingError
+from dayfly.runner.kernelspecs import load_kernelspec
+from dayfly.runner.launch import launch_kernel
+from dayfly.runs import layout
+from dayfly.runs.lock import acquire_lock
+from dayfly.runs.state import State
+
+def execute_run(run_dir: Path, on_state: Callable[[State], None] = lambda _: None) -> int:
+    """Execute the run in `run_dir` and leave the directory complete; returns the exit code.
+
+    `on_state` hears of each state as it is entered. Raises RunConflictError when another runner is
+    at work here, or the run has ended before.
+    """
+    run_dir = run_dir.absolute()
+    lock = acquire_lock(run_dir)
+    try:
+        request = json.loads((run_dir / layout.REQUEST).read_bytes())
+        if (run_dir / layout.RESULT).exists():
+            return _exit_code_of_earlier(run_dir)
+        outputs = run_dir / layout.OUTPUTS
+        outputs.mkdir(exist_ok=True)
+        environ = kernel_environment(os.environ, request, outputs)
+        return _execute(run_dir, request, environ, on_state)
+    finally:
+        os.close(lock)
+
+
+def _exit_code_of_earlier(run_dir: Path) -> int:
+    return State(json.loads((run_dir / layout.RESULT).read_bytes())["state"]).exit_code
+
+
+def kernel_environment(environ: Mapping[str, str], request: Mapping[str, Any], outputs: Path) -> dict[str, str]:
+    """The kernel's environment variables: ours, the Python environment activated, the run's own."""
+    values = dict(environ)
+    prefix = Path(request["python"]["prefix"])
+    values["PATH"] = os.pathsep.join([str(prefix / "bin"), values.get("PATH", os.defpath)])
+    if (prefix / "pyvenv.cfg").exists():
+        values["VIRTUAL_ENV"] = str(prefix)
+    values["DAYFLY_RUN_ID"] = request["run_id"]
+    values["DAYFLY_OUTPUTS"] = str(outputs)
+    return values
+
+
+def _execute(
+    run_dir: Path, request: dict[str, Any], environ: dict[str, str], on_state: Callable[[State], None]
+) -> int:
+    try:
+        spec = load_kernelspec(
+            request["kernel"],
+            python=request["python"]["executable"],
+            prefix=Path(request["python"]["prefix"]),
+            environ=environ,
+        )
+        with (run_dir / layout.RUNNER_LOG).open("ab") as log, launch_kernel(
+            spec, cwd=Path(request["cwd"]), environ=environ, transport=request["kernel_transport"], log=log
+        ) as kernel:
+            from dayfly.runner.entry import run_with
+
+            return run_with(run_dir, kernel, on_state).state.exit_code
+    except Exception as error:
+        from dayfly.runner.entry import record_failure
+
+        if not isinstance(error, DayflyError):
+            traceback.print_exc()
+        kernel_missing = isinstance(error, KernelMissingError)
+        return record_failure(run_dir, error, on_state, kernel_missing=kernel_missing).state.exit_code

@@ -1,0 +1,110 @@
+"""output.ipynb: kept whole and valid on disk at every moment, at a cost that follows what is new.
+
+Each cell is serialised once, when it is finished, into a spool file beside the output; a
+checkpoint joins the parts and replaces the file atomically. Finished outputs need not stay in
+memory.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dayfly.runner.notebook import Notebook
+from dayfly.runner.serialize import dump_cell, dump_metadata
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Where a cell's JSON lies in the spool."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The notebook at one moment: cheap to take, and written later, by another thread if need be."""
+
+    parts: tuple[_Part | bytes, ...]
+    metadata: bytes
+    minor: int
+
+
+class NotebookFile:
+    """The executed notebook on its way to `path`. Raises OSError when the disk does."""
+
+    def __init__(self, path: Path, notebook: Notebook) -> None:
+        self.path = path
+        self._minor = int(notebook.get("nbformat_minor", 0))
+        # Unlinked at once: nothing of it is left when the runner dies.
+        self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 -- closed in close()
+        self._end = 0
+        # The last save waits for a checkpoint that is being written in a thread.
+        self._writing = threading.Lock()
+        self._parts: list[_Part] = []
+        self.metadata: dict[str, Any] = notebook["metadata"]
+        for cell in notebook["cells"]:
+            self._parts.append(self._append(dump_cell(cell)))
+
+    def finish_cell(self, index: int, cell: dict[str, Any]) -> None:
+        """Take the cell as it is now; what was there before is replaced."""
+        self._parts[index] = self._append(dump_cell(cell))
+
+    def _append(self, data: bytes) -> _Part:
+        part = _Part(self._end, len(data))
+        view, position = memoryview(data), self._end
+        while view:
+            written = os.pwrite(self._spool.fileno(), view, position)
+            position += written
+            view = view[written:]
+        self._end = position
+        return part
+
+    def snapshot(self, running: tuple[int, dict[str, Any]] | None = None) -> Snapshot:
+        """The notebook now; `running` is the index and content of a cell that is not finished."""
+        parts: list[_Part | bytes] = list(self._parts)
+        if running is not None:
+            parts[running[0]] = dump_cell(running[1])
+        return Snapshot(parts=tuple(parts), metadata=dump_metadata(self.metadata), minor=self._minor)
+
+    def write(self, snapshot: Snapshot) -> int:
+        """Replace the file by this snapshot, atomically; returns its size in bytes."""
+        with self._writing:
+            return self._replace(snapshot)
+
+    def _replace(self, snapshot: Snapshot) -> int:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(b'{\n "cells": [')
+                for number, part in enumerate(snapshot.parts):
+                    stream.write(b",\n" if number else b"\n")
+                    self._copy(part, stream)
+                stream.write(b"\n ],\n" if snapshot.parts else b"],\n")
+                stream.write(b' "metadata": ' + snapshot.metadata)
+                stream.write(b',\n "nbformat": 4,\n "nbformat_minor": %d\n}\n' % snapshot.minor)
+                size = stream.tell()
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return size
+
+    def _copy(self, part: _Part | bytes, stream: Any) -> None:
+        if isinstance(part, bytes):
+            stream.write(part)
+            return
+        for start in range(0, part.length, _COPY_BYTES):
+            length = min(_COPY_BYTES, part.length - start)
+            stream.write(os.pread(self._spool.fileno(), length, part.offset + start))
+
+    def close(self) -> None:
+        """Let go of the spool."""
+        self._spool.close()

@@ -1,0 +1,177 @@
+"""Which runs there are and where each stands, read from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dayfly.errors import RunNotFoundError
+from dayfly.runs import ids, layout
+from dayfly.runs.lock import runner_alive
+from dayfly.runs.state import State
+from dayfly.runs.status import state_of_size
+from dayfly.runs.store import Entry, Store
+
+STALE_AFTER = timedelta(seconds=90)
+"""Without a heartbeat for so long, a runner that cannot be asked is taken for dead: three beats
+of the keeper and an upload that is slow."""
+TAKE_UP_WITHIN = timedelta(seconds=30)
+"""A local run that no runner has taken up after so long never will be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A run as a listing knows it. `state` is None when it cannot be known. Times are UTC."""
+
+    run_id: str
+    state: State | None
+    requested: datetime
+    updated: datetime
+
+    @property
+    def notebook(self) -> str:
+        """The notebook's name as the run id has it."""
+        return ids.notebook_slug(self.run_id)
+
+    @property
+    def duration(self) -> timedelta:
+        """From the request to the end, or to the last heartbeat."""
+        return max(self.updated - self.requested, timedelta())
+
+
+def list_runs(store: Store, *, newest: int | None = None, now: datetime | None = None) -> list[RunSummary]:
+    """The runs of a store, newest first; only the `newest` so many when given.
+
+    One LIST for a thousand runs, no GET for a run that has ended. With `newest`, the listing
+    begins near the end where run ids make that possible, so its cost does not grow with the store.
+    """
+    moment = now or datetime.now(UTC)
+    entries = list(_newest_entries(store, newest, moment) if newest else store.list(layout.STATUS))
+    entries.sort(key=lambda entry: entry.key, reverse=True)
+    summaries = (_summary(store, entry, moment) for entry in entries)
+    kept = [summary for summary in summaries if summary is not None]
+    return kept[:newest] if newest else kept
+
+
+def _newest_entries(store: Store, newest: int, now: datetime) -> list[Entry]:
+    """At least the `newest` entries, from a window that widens until it holds enough."""
+    for days in (1, 8, 64, 512):
+        since = (now - timedelta(days=days)).strftime("%Y%m%d-%H%M%S")
+        entries = list(store.list(layout.STATUS, after=layout.status_key(since)))
+        if len(entries) >= newest:
+            return sorted(entries, key=lambda entry: entry.key)[-newest:]
+    return sorted(store.list(layout.STATUS), key=lambda entry: entry.key)[-newest:]
+
+
+def _summary(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
+    run_id = entry.key.removeprefix(f"{layout.STATUS}/")
+    requested = ids.started_at(run_id)
+    if requested is None:
+        return None
+    state = state_of_size(entry.size)
+    if state is not None and not state.ended:
+        state = _true_state(store, run_id, state, entry.modified, now)
+    return RunSummary(run_id=run_id, state=state, requested=requested, updated=entry.modified)
+
+
+def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: datetime) -> State | None:
+    """The state of a run whose status object says that it goes on."""
+    directory = store.path(layout.run_key(run_id, ""))
+    alive = runner_alive(directory) if directory is not None else None
+    patience = STALE_AFTER if alive is None else TAKE_UP_WITHIN
+    if alive or (alive is None and now - beat < patience):
+        return said
+    # The runner is gone: it may have ended just now, never have come, or have died.
+    ended = _state_in_result(store, run_id)
+    if ended is not None:
+        return ended
+    if said is State.REQUESTED:
+        return State.REQUESTED if now - beat < patience else State.NEVER_STARTED
+    return State.LOST
+
+
+def _state_in_result(store: Store, run_id: str) -> State | None:
+    content = store.get(layout.run_key(run_id, layout.RESULT))
+    if content is None:
+        return None
+    try:
+        return State(json.loads(content)["state"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def state_of(store: Store, run_id: str, *, now: datetime | None = None) -> State | None:
+    """Where one run stands; None when it cannot be known. Raises RunNotFoundError."""
+    return find_summary(store, run_id, now=now).state
+
+
+def find_summary(store: Store, run_id: str, *, now: datetime | None = None) -> RunSummary:
+    """The summary of the run with exactly this id. Raises RunNotFoundError."""
+    for summary in _starting_with(store, run_id, now or datetime.now(UTC)):
+        if summary.run_id == run_id:
+            return summary
+    raise _not_found(store, run_id)
+
+
+def find_run_id(store: Store, name: str) -> str:
+    """The id that `name` means: a full id, a prefix that only one run has, or `last`.
+
+    Raises RunNotFoundError, with the candidates when there are several.
+    """
+    if name == "last":
+        newest = list_runs(store, newest=1)
+        if not newest:
+            raise RunNotFoundError(
+                "There are no runs yet.",
+                why=f"The store {store.url} is empty.",
+                hint="Start one with: dayfly run NOTEBOOK",
+            )
+        return newest[0].run_id
+    found = sorted(_ids_starting_with(store, name)) if name else []
+    if name in found:
+        return name
+    if not found:
+        raise _not_found(store, name)
+    if len(found) > 1:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise RunNotFoundError(
+            f"{len(found)} runs begin with {name!r}.",
+            why="They are " + ", ".join(found[-5:]) + more + ".",
+            hint="Give more of the id.",
+        )
+    return found[0]
+
+
+def _entries_starting_with(store: Store, prefix: str) -> Iterator[Entry]:
+    """The status entries whose run id begins with `prefix`, without listing those before it."""
+    if not prefix or not prefix.isprintable() or "/" in prefix or prefix.startswith("."):
+        return
+    start = layout.status_key(prefix)
+    # `after` is exclusive, and a key equal to the prefix must be seen: begin one character before.
+    for entry in store.list(layout.STATUS, after=start[:-1]):
+        if entry.key.startswith(start):
+            yield entry
+        elif entry.key > start and store.root is None:
+            return  # S3 and memory list in order; a directory does not
+
+
+def _ids_starting_with(store: Store, prefix: str) -> Iterator[str]:
+    for entry in _entries_starting_with(store, prefix):
+        yield entry.key.removeprefix(f"{layout.STATUS}/")
+
+
+def _starting_with(store: Store, prefix: str, now: datetime) -> Iterator[RunSummary]:
+    for entry in _entries_starting_with(store, prefix):
+        summary = _summary(store, entry, now)
+        if summary is not None:
+            yield summary
+
+
+def _not_found(store: Store, name: str) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"There is no run {name!r}.",
+        why=f"No id in the store {store.url} begins like that.",
+        hint="See what there is with: dayfly ps --all",
+    )

@@ -1,0 +1,45 @@
+"""Run ids: `20261123-101502-analysis-7f3a`. They sort by time and say which notebook ran."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+RUN_ID = re.compile(r"^(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})$")
+_SLUG_LENGTH = 32
+
+
+def new_run_id(notebook: str, now: datetime, token: str | None = None) -> str:
+    """A run id for `notebook` (a path or name) requested at `now` (timezone-aware).
+
+    `token` is four to eight hexadecimal digits that tell apart runs of one second; random when
+    not given. Whoever creates the run directory notices a collision and asks again.
+    """
+    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{slug(notebook)}-{token or secrets.token_hex(2)}"
+
+
+def slug(notebook: str) -> str:
+    """The notebook's name in at most 32 characters of `a-z`, `0-9` and `-`."""
+    stem = PurePath(notebook).name.removesuffix(".ipynb").lower()
+    cleaned = re.sub(r"[^a-z0-9]+", "-", stem)[:_SLUG_LENGTH].strip("-")
+    return cleaned or "notebook"
+
+
+def started_at(run_id: str) -> datetime | None:
+    """When the run was requested, in UTC, or None when `run_id` is not a run id."""
+    match = RUN_ID.match(run_id)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def notebook_slug(run_id: str) -> str:
+    """The notebook's name as the run id has it."""
+    match = RUN_ID.match(run_id)
+    return match[2] if match else run_id

@@ -1,0 +1,36 @@
+"""The names in a run directory, the same on disk and in S3 (see `docs/architecture.md`)."""
+
+from __future__ import annotations
+
+REQUEST = "request.json"
+INPUT = "input.ipynb"
+OUTPUT = "output.ipynb"
+RESULT = "result.json"
+RECEIPT = "receipt.json"
+EVENTS = "events"
+LOG = "log"
+OUTPUTS = "outputs"
+STOP = "stop.json"
+"""Asks the runner to end the run; whoever may write to the run directory may ask."""
+LOCK = "lock"
+"""Held (flock) by the runner as long as it lives; only ever on a local disk."""
+RUNNER_LOG = "runner.log"
+"""What runner and kernel processes themselves wrote to stdout and stderr; for diagnosis."""
+
+RUNS = "runs"
+STATUS = "status"
+
+
+def run_prefix(run_id: str) -> str:
+    """The prefix of everything a run has, with its trailing slash."""
+    return f"{RUNS}/{run_id}/"
+
+
+def run_key(run_id: str, name: str) -> str:
+    """The key of one file of a run."""
+    return f"{RUNS}/{run_id}/{name}"
+
+
+def status_key(run_id: str) -> str:
+    """The key of a run's status object (see `runs.status`)."""
+    return f"{STATUS}/{run_id}"

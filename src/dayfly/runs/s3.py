@@ -1,0 +1,64 @@
+"""S3 through obstore, with the credentials, region and endpoint the AWS CLI would use."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dayfly.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+
+def open_s3(url: str) -> S3Store:
+    """The store behind `s3://bucket/prefix`.
+
+    Keys in the environment are used as they are; anything else (profiles, SSO, assumed roles,
+    instance roles) is what boto3 finds. Raises UsageError for a URL without a bucket and
+    StoreError when there are no credentials.
+    """
+    from obstore.store import ClientConfig, S3Config, S3Store
+
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise UsageError(f"{url!r} names no bucket.", hint="Write s3://bucket/prefix.")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: ClientConfig = {}
+    config: S3Config = {}
+    if endpoint:
+        config["endpoint"] = endpoint
+        # Only ever an endpoint that the user gave; AWS itself is reached over TLS.
+        options["allow_http"] = endpoint.startswith("http://")
+    prefix = parts.path.strip("/") or None
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return S3Store(parts.netloc, prefix=prefix, config=config, client_options=options)
+    return _with_boto3(parts.netloc, prefix, config, options)
+
+
+def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: ClientConfig) -> S3Store:
+    try:
+        import boto3
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError as error:
+        raise StoreError(
+            f"No AWS credentials for s3://{bucket} in the environment.",
+            why="Profiles, SSO and roles are read by boto3, which is not installed.",
+            hint="Install it with: pip install 'dayfly[aws]'",
+        ) from error
+    from obstore.store import S3Store
+
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise StoreError(
+            f"No AWS credentials for s3://{bucket}.",
+            why="Neither the environment nor the AWS configuration files have any.",
+            hint="Try: aws sso login, or aws configure",
+        )
+    if session.region_name:
+        config["region"] = session.region_name
+    provider = Boto3CredentialProvider(session)
+    return S3Store(
+        bucket, prefix=prefix, config=config, client_options=options, credential_provider=provider
+    )

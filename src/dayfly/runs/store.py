@@ -1,0 +1,155 @@
+"""The store: where run directories live. One set of calls over a local directory, S3 and memory.
+
+obstore does the work. What is added: our errors, a URL or path in, and the local path of a key
+where there is one (for the runner, which works on files).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dayfly.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One object of a listing: its key, its size in bytes, when it was last written (UTC)."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Objects under keys. Make one with `open_store`; `root` is None unless it is a directory."""
+
+    objects: ObjectStore
+    url: str
+    root: Path | None = None
+
+    def get(self, key: str) -> bytes | None:
+        """The object, or None when there is none."""
+        import obstore
+
+        try:
+            return bytes(obstore.get(self.objects, key).bytes())
+        except FileNotFoundError:
+            return None
+        except _failures() as error:
+            raise self._error("read", key, error) from error
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive) of an object that has at least as many."""
+        import obstore
+
+        if end <= start:
+            return b""
+        try:
+            return bytes(obstore.get_range(self.objects, key, start=start, end=end))
+        except _failures() as error:
+            raise self._error("read", key, error) from error
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write an object whole, or replace it; a reader sees the old one or the new one."""
+        import obstore
+
+        try:
+            obstore.put(self.objects, key, data)
+        except _failures() as error:
+            raise self._error("write", key, error) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one already; True when this call made it."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            obstore.put(self.objects, key, data, mode="create")
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except _failures() as error:
+            raise self._error("write", key, error) from error
+        return True
+
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
+        """Every object whose key lies under `prefix` (a folder) and sorts after `after`."""
+        import obstore
+
+        try:
+            for chunk in obstore.list(self.objects, prefix, offset=after, chunk_size=1000):
+                for meta in chunk:
+                    yield Entry(key=meta["path"], size=meta["size"], modified=meta["last_modified"])
+        except _failures() as error:
+            raise self._error("list", prefix, error) from error
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those that are not there are no error."""
+        import obstore
+
+        try:
+            if self.root is None:
+                obstore.delete(self.objects, list(keys))
+                return
+            for key in keys:
+                (self.root / key).unlink(missing_ok=True)
+        except _failures() as error:
+            raise self._error("delete from", keys[0], error) from error
+
+    def path(self, key: str) -> Path | None:
+        """Where the object lies on this machine's disk, or None for a store that is elsewhere."""
+        return self.root / key if self.root is not None else None
+
+    def _error(self, verb: str, key: str, error: BaseException) -> StoreError:
+        first = (str(error).strip() or type(error).__name__).split("\n\nDebug")[0]
+        return StoreError(f"Could not {verb} the store {self.url} ({key}).", why=first)
+
+
+def open_store(url: str | Path) -> Store:
+    """The store at a local directory (made when missing), `s3://bucket/prefix` or `memory://`.
+
+    S3 credentials, region and endpoint come from where the AWS CLI has them. Raises UsageError
+    for any other scheme and StoreError when the directory cannot be made.
+    """
+    text = os.fspath(url)
+    if text.startswith("s3://"):
+        from dayfly.runs.s3 import open_s3
+
+        return Store(objects=open_s3(text), url=text)
+    from obstore.store import LocalStore, MemoryStore
+
+    if text == "memory://":
+        return Store(objects=MemoryStore(), url=text)
+    if "://" in text:
+        raise UsageError(
+            f"Cannot use {text!r} as a store.",
+            hint="A store is a local directory or an s3://bucket/prefix URL.",
+        )
+    root = Path(text).expanduser().absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _hide_from_git(root)
+    except OSError as error:
+        raise StoreError(f"Could not make the store directory {root}.", why=str(error)) from error
+    return Store(objects=LocalStore(root), url=str(root), root=root)
+
+
+def _hide_from_git(root: Path) -> None:
+    """A store inside a repository ignores itself, as virtual environments do."""
+    ignore = root / ".gitignore"
+    if root.name == ".dayfly" and not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    from obstore.exceptions import BaseError
+
+    return (BaseError, OSError, ValueError)
