@@ -1,0 +1,1 @@
+"""dayfly side by side with papermill and `jupyter execute`, as whole processes. See README.md."""
