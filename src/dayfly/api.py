@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from dayfly.backends.local import LocalProcess, start_local
-from dayfly.backends.submission import Asked, create_run, open_project_store, plan_submission
-from dayfly.project.load import Project, load_project
+from dayfly.backends.submission import (
+    Asked,
+    Submission,
+    create_run,
+    open_project_store,
+    plan_submission,
+)
+from dayfly.project.load import load_project
 from dayfly.runs.catalog import find_run_id
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store
 
 
-def submit(asked: Asked, project: Project, store: Store) -> tuple[Run, LocalProcess]:
-    """Check, create and start a run; returns it and the process that executes it."""
-    submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
+def start(submission: Submission, store: Store) -> tuple[Run, LocalProcess]:
+    """Create and start a run that has been checked; returns it and the process that executes it."""
     request = create_run(store, submission)
-    process = start_local(store, request, submission.content, os.environ)
-    return Run(request.run_id, store), process
+    return Run(request.run_id, store), start_local(store, request, submission.content, os.environ)
 
 
 def run(
@@ -51,12 +55,13 @@ def run(
         allow_unknown=allow_unknown,
         output_copy=os.fspath(output) if output is not None else None,
     )
-    submitted, process = submit(asked, project, open_project_store(project, os.environ))
+    submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
+    started, process = start(submission, open_project_store(project, os.environ))
     if wait:
         process.wait()
     else:
         process.leave()
-    return submitted
+    return started
 
 
 async def run_async(

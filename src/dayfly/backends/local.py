@@ -51,7 +51,9 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
     read_end, write_end = os.pipe()
     try:
         if directory is not None:
-            runner = _start(["dayfly.backends.local_process", str(directory), store.url], directory, environ, write_end)
+            runner = _start(
+                ["dayfly.backends.local_process", str(directory), store.url], directory, environ, write_end
+            )
         else:
             directory = _scratch_directory(request, content, environ)
             runner = _start(["dayfly.runner", str(directory)], directory, environ, write_end)

@@ -42,9 +42,7 @@ class _Value:
     source: str
 
 
-def load_project(
-    start: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
-) -> Project:
+def load_project(start: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Project:
     """The project that `start` (a directory) lies in, with the settings for one command.
 
     `flags` has settings by name; None counts as not given. Raises ConfigError that names the file and

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,14 +58,13 @@ class CellRunner:
         """Execute every cell that is to be; how the run ends when it is not by reaching the last."""
         cells = self.client.nb["cells"]
         executions = sum(will_execute(cell) for cell in cells)
-        execution = 0
+        self.journal.event("notebook", cells=len(cells), executions=executions)
         for index, cell in enumerate(cells):
             if self.ending.asked:
                 break
             if not will_execute(cell):
                 continue
-            execution += 1
-            self.journal.cell_started(index + 1, len(cells), cell["source"], execution, executions)
+            self.journal.cell_started(index + 1, len(cells), cell["source"])
             failure = await self._execute(index, cell)
             if failure is not None:
                 return self.ending.intent or failure
@@ -143,9 +141,7 @@ class CellRunner:
         text = f"\n[dayfly] {note}\n"
         cell["outputs"].append(NotebookNode(output_type="stream", name="stderr", text=text))
         self.journal.text(text)
-        return Intent(
-            state=State.FAILED, reason=Reason.KERNEL_DIED, message=f"In cell {index + 1}: {note}"
-        )
+        return Intent(state=State.FAILED, reason=Reason.KERNEL_DIED, message=f"In cell {index + 1}: {note}")
 
     def _finish(
         self, index: int, cell: NotebookNode, state: CellState, started: datetime, ended: datetime
@@ -198,7 +194,7 @@ def make_collector(
     client: Any,
     on_truncated: Callable[[int], None],
 ) -> OutputCollector:
-    """nbclient's NotebookClient for a kernel that is there already."""
+    """Nbclient's NotebookClient for a kernel that is there already."""
     collector = OutputCollector(
         notebook,
         allow_errors=request.allow_errors,

@@ -147,7 +147,13 @@ async def shut_down(client: KernelClient, kernel: LaunchedKernel, grace_s: float
     """Ask the kernel to end and wait for it; True when it did, with its exit hooks run."""
     if not kernel.alive():
         return True
-    client.shutdown()
+    request = client.session.msg("shutdown_request", {"restart": False})
+    if kernel.spec.is_ipython:
+        # Asked on the control channel, ipykernel 7 now and then waits 10 s for itself while it exits
+        # (its control thread flushes output to a thread that has ended); on the shell channel never.
+        client.shell_channel.send(request)
+    else:
+        client.control_channel.send(request)
     return await wait_for_exit(kernel, grace_s)
 
 
@@ -187,5 +193,3 @@ def exit_description(kernel: LaunchedKernel) -> str:
             name = f"signal {-code}"
         return f"it was killed by {name}"
     return f"it exited with code {code}"
-
-

@@ -54,7 +54,7 @@ def _git(directory: Path, environ: Mapping[str, str], *arguments: str) -> str | 
     """A Git command's output; None when it fails, is not there or takes too long."""
     try:
         done = subprocess.run(
-            ["git", *arguments],  # noqa: S607 -- the user's own Git, as found on PATH
+            ["git", *arguments],
             cwd=directory,
             env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,

@@ -15,7 +15,9 @@ from dayfly.errors import ParameterError
 from dayfly.runner.notebook import Notebook, find_tagged, language_of, source_of
 
 TAG = "parameters"
-_ASSIGNMENT = re.compile(r"^\s*(?:(?:val|var|let|export)\s+)?\$?([A-Za-z_.][\w.]*)\s*(?::[^=]+)?(?:<-|=)(?!=)\s*(.*)$")
+_ASSIGNMENT = re.compile(
+    r"^\s*(?:(?:val|var|let|export)\s+)?\$?([A-Za-z_.][\w.]*)\s*(?::[^=]+)?(?:<-|=)(?!=)\s*(.*)$"
+)
 _TYPE_COMMENT = re.compile(r"^#\s*(?:type:\s*(\S+)\s*)?(.*)$")
 
 
@@ -31,6 +33,14 @@ class Parameter:
     default: str
     help: str = ""
     declared: bool = False
+
+
+@dataclass(frozen=True)
+class TypedText:
+    """A value from the command line: the text as typed, and what it means as YAML."""
+
+    text: str
+    value: Any
 
 
 def inspect_parameters(notebook: Notebook) -> list[Parameter] | None:
@@ -96,7 +106,9 @@ def _from_lines(source: str) -> Iterator[Parameter]:
         match = _ASSIGNMENT.match(line)
         if match:
             default, _, help_text = match[2].partition("#")
-            yield Parameter(name=match[1], type="", default=default.strip().rstrip(";"), help=help_text.strip())
+            yield Parameter(
+                name=match[1], type="", default=default.strip().rstrip(";"), help=help_text.strip()
+            )
 
 
 def check_parameters(
@@ -112,11 +124,10 @@ def check_parameters(
         return {}
     if known is None:
         if allow_unknown:
-            return dict(given)
+            return {name: _plain(value) for name, value in given.items()}
         raise ParameterError(
             f"{notebook} takes no parameters.",
-            why="It has no cell tagged `parameters`; "
-            f"{', '.join(given)} would have nothing to override.",
+            why=f"It has no cell tagged `parameters`; {', '.join(given)} would have nothing to override.",
             hint="Tag a cell with `parameters` (in JupyterLab: Property Inspector, Cell Tags), "
             "or pass --allow-unknown.",
         )
@@ -126,7 +137,7 @@ def check_parameters(
     if unknown and by_name and not allow_unknown:
         raise _unknown(unknown, list(by_name), notebook)
     return {
-        name: _convert(value, by_name[name], notebook) if name in by_name else value
+        name: _convert(value, by_name[name], notebook) if name in by_name else _plain(value)
         for name, value in given.items()
     }
 
@@ -158,6 +169,9 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     """`value` as the parameter's type; a type that is not one of the six plain ones takes anything."""
     kind = parameter.type.partition("[")[0].strip().lower()
     kinds = _KINDS.get(kind)
+    if isinstance(value, TypedText) and kind == "str" and not isinstance(value.value, str):
+        value = value.text  # a text parameter set to 5, true or nothing
+    value = _plain(value)
     if kinds is None or (value is None and not parameter.declared):
         return value
     if kind == "int" and not parameter.declared:
@@ -175,7 +189,18 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     )
 
 
-_EXAMPLES = {"int": "3", "float": "0.1", "str": "text", "bool": "true", "list": "'[1, 2]'", "dict": "'{a: 1}'"}
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, TypedText) else value
+
+
+_EXAMPLES = {
+    "int": "3",
+    "float": "0.1",
+    "str": "text",
+    "bool": "true",
+    "list": "'[1, 2]'",
+    "dict": "'{a: 1}'",
+}
 
 
 def _number(text: str) -> Any:

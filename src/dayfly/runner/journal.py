@@ -67,10 +67,10 @@ class Journal:
         self.event("warning", message=message)
         self.line(f"warning: {message}")
 
-    def cell_started(self, number: int, total: int, source: str, execution: int, executions: int) -> None:
-        """Cell `number` of `total` began; it is the `execution`-th of `executions` code cells."""
+    def cell_started(self, number: int, total: int, source: str) -> None:
+        """Cell `number` of `total` began."""
         first = next((line for line in source.splitlines() if line.strip()), "")[:200]
-        self.event("cell_started", cell=number, code_cell=execution, source=first)
+        self.event("cell_started", cell=number, source=first)
         self.line(f"── cell {number} of {total} " + "─" * 40)
 
     def cell_finished(self, number: int, state: CellState, duration_s: float, **fields: Any) -> None:

@@ -36,6 +36,11 @@ class KernelSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
 
+    @property
+    def is_ipython(self) -> bool:
+        """Whether the kernel is ipykernel's own."""
+        return any("ipykernel" in argument for argument in self.argv)
+
 
 def kernel_directories(prefix: Path | None, environ: Mapping[str, str]) -> list[Path]:
     """Where kernelspecs may lie, strongest first, for the environment at `prefix`."""
@@ -101,9 +106,15 @@ def site_directories(prefix: Path) -> list[Path]:
         base = Path(config["home"]).parent
         sites += [*base.glob("lib/python3*/site-packages"), *base.glob("lib/python3*/dist-packages")]
         if base == Path("/usr"):
-            sites += [Path("/usr/lib/python3/dist-packages"), *Path("/usr/local").glob("lib/python3*/dist-packages")]
+            sites += [
+                Path("/usr/lib/python3/dist-packages"),
+                *Path("/usr/local").glob("lib/python3*/dist-packages"),
+            ]
     elif prefix == Path("/usr"):
-        sites += [Path("/usr/lib/python3/dist-packages"), *Path("/usr/local").glob("lib/python3*/dist-packages")]
+        sites += [
+            Path("/usr/lib/python3/dist-packages"),
+            *Path("/usr/local").glob("lib/python3*/dist-packages"),
+        ]
     return [site for site in sites if site.is_dir()]
 
 
@@ -134,9 +145,7 @@ def _read_spec(directory: Path) -> KernelSpec | None:
         return None
 
 
-def load_kernelspec(
-    name: str, *, python: str, prefix: Path | None, environ: Mapping[str, str]
-) -> KernelSpec:
+def load_kernelspec(name: str, *, python: str, prefix: Path | None, environ: Mapping[str, str]) -> KernelSpec:
     """The kernelspec `name` for the environment at `prefix`, its `python` being the executable.
 
     Raises KernelMissingError with what is installed, or with the command that installs ipykernel.
@@ -158,8 +167,7 @@ def _missing(name: str, specs: Mapping[str, KernelSpec], python: str) -> KernelM
             f"{python} has no Jupyter kernel {name!r}.",
             why="ipykernel is not installed in that environment."
             + (f" Other kernels: {installed}." if installed else ""),
-            hint=f"Install it with: {_install_command(python)}\n"
-            "or choose another environment with --python.",
+            hint=f"Install it with: {_install_command(python)}\nor choose another environment with --python.",
         )
     return KernelMissingError(
         f"There is no kernel {name!r}.",

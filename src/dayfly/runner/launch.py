@@ -25,6 +25,8 @@ from typing import IO, Any
 from dayfly.errors import KernelMissingError
 from dayfly.runner.kernelspecs import KernelSpec
 
+_QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+"""Without it, every Python kernel begins by printing a warning about its debugger."""
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
@@ -111,7 +113,7 @@ def _start(
         return subprocess.Popen(
             argv,
             cwd=cwd,
-            env={**environ, **spec.env, "JPY_PARENT_PID": str(os.getpid())},
+            env={**_QUIET, **environ, **spec.env, "JPY_PARENT_PID": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -134,7 +136,7 @@ def _substitute(argument: str, values: Mapping[str, str]) -> str:
 
 def _ipython_arguments(spec: KernelSpec) -> list[str]:
     """Keep an IPython kernel's history in memory, written once: runs are no interactive sessions."""
-    if not any("ipykernel" in argument for argument in spec.argv):
+    if not spec.is_ipython:
         return []
     return ["--HistoryManager.hist_file=:memory:", "--HistoryManager.db_cache_size=1000"]
 

@@ -16,6 +16,7 @@ from dayfly.runs import layout
 from dayfly.runs.lock import acquire_lock
 from dayfly.runs.state import State
 
+
 def execute_run(run_dir: Path, on_state: Callable[[State], None] = lambda _: None) -> int:
     """Execute the run in `run_dir` and leave the directory complete; returns the exit code.
 
@@ -40,7 +41,9 @@ def _exit_code_of_earlier(run_dir: Path) -> int:
     return State(json.loads((run_dir / layout.RESULT).read_bytes())["state"]).exit_code
 
 
-def kernel_environment(environ: Mapping[str, str], request: Mapping[str, Any], outputs: Path) -> dict[str, str]:
+def kernel_environment(
+    environ: Mapping[str, str], request: Mapping[str, Any], outputs: Path
+) -> dict[str, str]:
     """The kernel's environment variables: ours, the Python environment activated, the run's own."""
     values = dict(environ)
     prefix = Path(request["python"]["prefix"])
@@ -62,9 +65,16 @@ def _execute(
             prefix=Path(request["python"]["prefix"]),
             environ=environ,
         )
-        with (run_dir / layout.RUNNER_LOG).open("ab") as log, launch_kernel(
-            spec, cwd=Path(request["cwd"]), environ=environ, transport=request["kernel_transport"], log=log
-        ) as kernel:
+        with (
+            (run_dir / layout.RUNNER_LOG).open("ab") as log,
+            launch_kernel(
+                spec,
+                cwd=Path(request["cwd"]),
+                environ=environ,
+                transport=request["kernel_transport"],
+                log=log,
+            ) as kernel,
+        ):
             from dayfly.runner.entry import run_with
 
             return run_with(run_dir, kernel, on_state).state.exit_code

@@ -115,7 +115,9 @@ def find_tagged(notebook: Notebook, tag: str) -> int | None:
 def will_execute(cell: Cell) -> bool:
     """Whether the cell is code that a run executes: not empty, not tagged `skip-execution`."""
     return (
-        cell["cell_type"] == "code" and bool(source_of(cell).strip()) and "skip-execution" not in tags_of(cell)
+        cell["cell_type"] == "code"
+        and bool(source_of(cell).strip())
+        and "skip-execution" not in tags_of(cell)
     )
 
 
@@ -127,9 +129,9 @@ def kernel_name_of(notebook: Notebook) -> str | None:
 
 def language_of(notebook: Notebook) -> str:
     """The language that the notebook says its kernel speaks, in lower case; empty if it does not."""
-    language = _metadata(notebook, "kernelspec").get("language") or _metadata(
-        notebook, "language_info"
-    ).get("name")
+    language = _metadata(notebook, "kernelspec").get("language") or _metadata(notebook, "language_info").get(
+        "name"
+    )
     return language.lower() if isinstance(language, str) else ""
 
 

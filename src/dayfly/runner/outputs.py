@@ -53,7 +53,7 @@ class OutputCollector(NotebookClient):
         self.on_text(_as_text(kind, content))
         room = self.limit_bytes - self._kept
         size = _size(kind, content)
-        if size > room:
+        if size > room and kind != "error":  # an error is always kept
             if kind == "stream" and room > 0:
                 content["text"] = content["text"][:room]
                 self._add(outs, msg, display_id, cell_index, room)
@@ -62,7 +62,12 @@ class OutputCollector(NotebookClient):
         return self._add(outs, msg, display_id, cell_index, size)
 
     def _add(
-        self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int, size: int
+        self,
+        outs: list[NotebookNode],
+        msg: dict[str, Any],
+        display_id: str | None,
+        cell_index: int,
+        size: int,
     ) -> NotebookNode | None:
         if self.clear_before_next_output:
             self._forget_cell_outputs()
@@ -82,6 +87,12 @@ class OutputCollector(NotebookClient):
             places.setdefault(cell_index, []).append(len(outs))
         outs.append(_make_output(kind, content))
         return outs[-1]
+
+    async def _check_raise_for_error(
+        self, cell: NotebookNode, cell_index: int, exec_reply: dict[str, Any] | None
+    ) -> None:
+        finish_streams(cell["outputs"])  # nbclient quotes them in its message
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
 
     def _truncate(self, outs: list[NotebookNode], cell_index: int) -> None:
         if self._truncated:

@@ -41,9 +41,7 @@ def _parse(line: bytes) -> Event | None:
     return event if isinstance(event, dict) and "type" in event else None
 
 
-def follow_events(
-    store: Store, run_id: str, *, wait: Callable[[float], object]
-) -> Iterator[Event]:
+def follow_events(store: Store, run_id: str, *, wait: Callable[[float], object]) -> Iterator[Event]:
     """Yield events until the run has ended, however it ended; `wait` sleeps for so many seconds.
 
     A run without events for a while is asked for its state, which ends the iteration when its runner

@@ -60,9 +60,9 @@ class Run:
     @property
     def output(self) -> NotebookNode:
         """The executed notebook, as far as it has come. Raises RunConflictError when there is none."""
-        import nbformat
+        from nbformat import v4
 
-        return nbformat.from_dict(json.loads(self.output_bytes()))
+        return v4.reads(self.output_bytes().decode())
 
     def output_bytes(self) -> bytes:
         """The executed notebook's file. Raises RunConflictError when there is none."""

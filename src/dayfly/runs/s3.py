@@ -59,6 +59,4 @@ def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: Clie
     if session.region_name:
         config["region"] = session.region_name
     provider = Boto3CredentialProvider(session)
-    return S3Store(
-        bucket, prefix=prefix, config=config, client_options=options, credential_provider=provider
-    )
+    return S3Store(bucket, prefix=prefix, config=config, client_options=options, credential_provider=provider)

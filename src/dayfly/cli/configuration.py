@@ -1,0 +1,45 @@
+"""`dayfly config`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dayfly.cli.options import JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command()(config)
+
+
+def config(
+    as_json: JsonOption = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of dayfly.toml.")] = False,
+) -> None:
+    """Show each setting, its value, and where that came from."""
+    from dayfly.cli.text import print_table
+    from dayfly.project.load import load_project
+    from dayfly.project.settings import Settings, json_schema
+
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=1))
+        return
+    project = load_project(Path.cwd(), os.environ)
+    values = project.settings.model_dump()
+    if as_json:
+        listed = {name: {"value": value, "source": project.sources[name]} for name, value in values.items()}
+        typer.echo(json.dumps({"file": str(project.file or "") or None, "settings": listed}, indent=1))
+        return
+    typer.echo(f"project file: {project.file or 'none (dayfly.toml, or [tool.dayfly] in pyproject.toml)'}")
+    rows = [
+        [name, "" if value is None else str(value), project.sources[name]] for name, value in values.items()
+    ]
+    print_table(["SETTING", "VALUE", "FROM"], rows)
+    typer.echo()
+    for name, field in Settings.model_fields.items():
+        typer.echo(f"{typer.style(name, bold=True)}  {field.description}")

@@ -1,0 +1,180 @@
+"""Everything about one run, for `dayfly show`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from dayfly.cli.summary import describe_cells, place_of
+from dayfly.cli.text import (
+    SYMBOLS,
+    format_duration,
+    format_size,
+    format_when,
+    print_table,
+    safe_text,
+    style_state,
+)
+from dayfly.runs import layout
+from dayfly.runs.receipt import Receipt
+from dayfly.runs.request import Request
+from dayfly.runs.result import Result
+from dayfly.runs.run import Run
+from dayfly.runs.state import State
+
+_ALL_CELLS = 30
+_SLOWEST = 10
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """The same for programs: request, result, receipt, and the cells."""
+    result, receipt = run.result, run.receipt
+    return {
+        "run_id": run.run_id,
+        "state": run.state,
+        "store": run.store.url,
+        "request": run.request.model_dump(mode="json"),
+        "result": result.model_dump(mode="json") if result else None,
+        "receipt": receipt.model_dump(mode="json") if receipt else None,
+        "cells": cells_of(run),
+    }
+
+
+def cells_of(run: Run) -> list[dict[str, Any]]:
+    """Each code cell that was begun: number, first line, state, seconds (None while it runs)."""
+    cells: dict[int, dict[str, Any]] = {}
+    for event in run.events():
+        if event["type"] == "cell_started":
+            cells[event["cell"]] = {
+                "cell": event["cell"],
+                "source": event["source"],
+                "state": "running",
+                "started": event["at"],
+                "duration_s": None,
+            }
+        elif event["type"] == "cell_finished" and event["cell"] in cells:
+            cells[event["cell"]].update(state=event["state"], duration_s=event["duration_s"])
+    return list(cells.values())
+
+
+def print_details(run: Run) -> None:
+    """Print it for a person, on stdout."""
+    state, request, result = run.state, run.request, run.result
+    cells = cells_of(run)
+    _print_head(run, state, request, result)
+    receipt = run.receipt
+    if receipt is not None:
+        _print_receipt(receipt)
+    _print_files(run)
+    if cells:
+        typer.echo()
+        _print_cells(cells, state)
+    if state is not State.SUCCEEDED:
+        _print_why(run, state, result, cells)
+    typer.echo()
+    for number, command in enumerate(_next_commands(run, state)):
+        _print_line("next" if number == 0 else "", f"dayfly {command} {run.run_id}")
+
+
+def _next_commands(run: Run, state: State | None) -> list[str]:
+    if state is None or not state.ended:
+        return ["attach", "logs -f", "stop"]
+    if state is State.NEVER_STARTED:
+        return ["rerun", "rm"]
+    return ["open", "rerun"] if state is State.SUCCEEDED else ["logs", "open", "rerun"]
+
+
+def _print_line(name: str, value: str) -> None:
+    typer.echo(f"{typer.style(name.ljust(11), dim=True)}{value}")
+
+
+def _print_head(run: Run, state: State | None, request: Request, result: Result | None) -> None:
+    symbol = SYMBOLS.get(state, "✗" if state and state.ended else "▸") if state else "?"
+    typer.echo(f"{symbol} {typer.style(run.run_id, bold=True)}  {style_state(state)}")
+    _print_line("notebook", request.notebook if request.notebook != "-" else "standard input")
+    if request.rerun_of:
+        _print_line("rerun of", request.rerun_of)
+    if request.parameters:
+        pairs = (f"{name}={value!r}" for name, value in request.parameters.items())
+        _print_line("parameters", safe_text(", ".join(pairs)))
+    _print_line(
+        "requested", f"{format_when(request.created)} ({request.created.astimezone():%Y-%m-%d %H:%M:%S})"
+    )
+    if result is not None:
+        _print_line("took", f"{format_duration(result.duration_s)} · {describe_cells(result)}")
+    elif state is not None and not state.ended:
+        _print_line("runs for", format_duration((datetime.now(UTC) - request.created).total_seconds()))
+    limits = [
+        f"{name} {format_duration(seconds)}"
+        for name, seconds in (("notebook", request.timeout_s), ("cell", request.cell_timeout_s))
+        if seconds
+    ]
+    if limits:
+        _print_line("limits", ", ".join(limits))
+    _print_line("kernel", request.kernel)
+    _print_line("python", f"{request.python.executable} ({request.python.source})")
+    _print_line("directory", request.cwd)
+
+
+def _print_receipt(receipt: Receipt) -> None:
+    if receipt.git is not None:
+        changed = {True: ", with uncommitted changes", False: "", None: ""}[receipt.git.dirty]
+        branch = f" on {receipt.git.branch}" if receipt.git.branch else ""
+        _print_line("commit", f"{receipt.git.commit[:12]}{branch}{changed}")
+    if receipt.kernel.packages:
+        version = receipt.kernel.python_version or "?"
+        _print_line(
+            "packages", f"{len(receipt.kernel.packages)} in Python {version}, listed in {layout.RECEIPT}"
+        )
+
+
+def _print_files(run: Run) -> None:
+    prefix = layout.run_prefix(run.run_id)
+    entries = {entry.key.removeprefix(prefix): entry.size for entry in run.store.list(prefix.rstrip("/"))}
+    if layout.OUTPUT in entries:
+        _print_line("output", f"{place_of(run, layout.OUTPUT)} ({format_size(entries[layout.OUTPUT])})")
+    outputs = {name: size for name, size in entries.items() if name.startswith(f"{layout.OUTPUTS}/")}
+    for number, (name, size) in enumerate(sorted(outputs.items())):
+        if number == _SLOWEST:
+            _print_line("", f"and {len(outputs) - _SLOWEST} more files")
+            break
+        shown = safe_text(name.removeprefix(f"{layout.OUTPUTS}/"))
+        _print_line("outputs" if number == 0 else "", f"{shown} ({format_size(size)})")
+
+
+def _print_cells(cells: list[dict[str, Any]], state: State | None) -> None:
+    chosen = cells
+    if len(cells) > _ALL_CELLS:
+        slowest = sorted(cells, key=lambda cell: -(cell["duration_s"] or 0))[:_SLOWEST]
+        unusual = [cell for cell in cells if cell["state"] != "executed"]
+        chosen = [cell for cell in cells if cell in slowest or cell in unusual]
+    rows = []
+    for cell in chosen:
+        took = "" if cell["duration_s"] is None else format_duration(cell["duration_s"])
+        shown = "cut short" if cell["state"] == "running" and state and state.ended else cell["state"]
+        rows.append([str(cell["cell"]), shown, took, safe_text(cell["source"])[:60]])
+    print_table(["CELL", "STATE", "TOOK", "SOURCE"], rows)
+    if len(chosen) < len(cells):
+        typer.echo(
+            f"The slowest {_SLOWEST} of {len(cells)}, and those that did not end well; all with --json."
+        )
+
+
+def _print_why(run: Run, state: State | None, result: Result | None, cells: list[dict[str, Any]]) -> None:
+    typer.echo()
+    if result is None:
+        if state is State.LOST:
+            done = sum(cell["state"] == "executed" for cell in cells)
+            _print_line("why", f"Its runner is gone and left no result. {done} cells had been executed.")
+            _print_line("", f"{layout.OUTPUT} is as of its last checkpoint.")
+        elif state is State.NEVER_STARTED:
+            _print_line("why", "It was requested, and no runner ever took it up.")
+            _print_line("", f"See {place_of(run, layout.RUNNER_LOG)}.")
+        return
+    for number, line in enumerate(safe_text(result.message).splitlines() or [str(result.reason)]):
+        _print_line("why" if number == 0 else "", line)
+    if result.failed_cell is not None and result.failed_cell.traceback:
+        typer.echo()
+        typer.echo(safe_text(result.failed_cell.traceback, colours=True))

@@ -1,0 +1,92 @@
+"""`dayfly stop`, `dayfly rm` and `dayfly prune`."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from dayfly.cli.options import RunArgument, StoreOption, find_run, open_store_from
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command()(stop)
+    app.command()(rm)
+    app.command()(prune)
+
+
+def stop(
+    name: RunArgument,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,
+    store: StoreOption = None,
+) -> None:
+    """Interrupt a run, save what there is, and end it as cancelled."""
+    from dayfly.cli.summary import print_summary
+    from dayfly.cli.text import to_stderr
+
+    run = find_run(name, store)
+    run.stop(by=getpass.getuser())
+    to_stderr(f"Asked {run.run_id} to stop.")
+    if wait:
+        print_summary(run, run.wait())
+
+
+def rm(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run ids, unique prefixes, or `last`.")
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Remove runs that have ended, with all their files."""
+    from dayfly.runs.removal import remove_run
+
+    opened = open_store_from(store)
+    runs = [find_run(name, store) for name in names]
+    for run in runs:
+        remove_run(opened, run.run_id)
+        typer.echo(run.run_id)
+
+
+def prune(
+    older_than: Annotated[str, typer.Option("--older-than", metavar="DURATION", help="Such as 30d.")],
+    state: Annotated[str | None, typer.Option("--state", help="Only runs in this state.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+    yes: YesOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Remove runs that ended and are older than a duration."""
+    from datetime import timedelta
+
+    from dayfly.cli.look import parse_state
+    from dayfly.cli.text import to_stderr
+    from dayfly.errors import UsageError
+    from dayfly.project.units import parse_duration
+    from dayfly.runs.catalog import list_runs
+    from dayfly.runs.removal import remove_run
+
+    try:
+        age = timedelta(seconds=parse_duration(older_than))
+    except ValueError as error:
+        raise UsageError(f"--older-than {older_than!r} {error}.") from error
+    opened, wanted = open_store_from(store), parse_state(state)
+    limit = datetime.now(UTC) - age
+    chosen = [
+        run
+        for run in list_runs(opened)
+        if run.requested < limit and run.state is not None and run.state.ended and wanted in {None, run.state}
+    ]
+    if not chosen:
+        to_stderr(f"No runs are older than {older_than}.")
+        return
+    if not dry_run and not yes:
+        typer.confirm(f"Remove {len(chosen)} runs from {opened.url}?", abort=True, err=True)
+    for run in chosen:
+        if not dry_run:
+            remove_run(opened, run.run_id)
+        typer.echo(run.run_id)
+    to_stderr(f"{'Would remove' if dry_run else 'Removed'} {len(chosen)} runs.")

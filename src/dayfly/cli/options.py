@@ -1,0 +1,94 @@
+"""What several commands share: options, and finding the project and its store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dayfly.errors import UsageError
+from dayfly.runs.run import Run
+from dayfly.runs.store import Store
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="DIR|URL", help="Where run directories live.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run id, a prefix that only one run has, or `last`.")
+]
+
+
+def open_store_from(store: str | None) -> Store:
+    """The store that a flag, the environment or the project names."""
+    from dayfly.backends.submission import open_project_store
+    from dayfly.project.load import load_project
+
+    project = load_project(Path.cwd(), os.environ, {"store": store})
+    return open_project_store(project, os.environ)
+
+
+def find_run(name: str, store: str | None) -> Run:
+    """The run that the user means."""
+    from dayfly.runs.catalog import find_run_id
+
+    opened = open_store_from(store)
+    return Run(find_run_id(opened, name), opened)
+
+
+def parse_parameters(pairs: list[str], files: list[Path]) -> dict[str, Any]:
+    """Parameters from `-f` files, then from `-p name=value`, the later over the earlier.
+
+    A value is YAML, as with papermill; its text is kept for parameters that are declared as text.
+    """
+    from dayfly.runner.inspection import TypedText
+
+    parameters: dict[str, Any] = {}
+    for file in files:
+        parameters.update(_read_parameters(file))
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise UsageError(
+                f"{pair!r} is no parameter.", hint="Write -p name=value, for instance -p alpha=0.1"
+            )
+        parameters[name.strip()] = TypedText(text, _parse_yaml(text, f"-p {pair}"))
+    return parameters
+
+
+def _read_parameters(file: Path) -> Mapping[str, Any]:
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The parameter file {file} cannot be read.", why=str(error)) from error
+    values = _parse_yaml(content, str(file))
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise UsageError(
+            f"The parameter file {file} holds no parameters.",
+            why="It should be YAML or JSON with names and values, such as `alpha: 0.1`.",
+        )
+    return values
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML without dates: a date is text to a notebook, as with papermill."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return yaml.load(text, Loader)  # noqa: S506 -- a SafeLoader
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"{where} is not valid YAML.",
+            why=str(error).replace("\n", " "),
+            hint="Quote text that has special characters: -p 'title=\"a: b\"'",
+        ) from error

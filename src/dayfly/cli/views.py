@@ -1,0 +1,164 @@
+"""Showing a run while it goes on: live on a terminal, as plain lines, as JSON, or not at all."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from dayfly.cli.progress import Progress
+from dayfly.cli.text import format_duration, is_terminal, safe_text, to_stderr
+from dayfly.runs.follow import Event
+from dayfly.runs.run import Run
+from dayfly.runs.state import CellState, State
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+
+class View(Protocol):
+    """Takes events as they come; `refresh` is called several times a second."""
+
+    def event(self, event: Event, progress: Progress) -> None:
+        """One event has come, and `progress` knows it already."""
+
+    def refresh(self, progress: Progress) -> None:
+        """Time has passed, and perhaps the notebook has printed something."""
+
+    def notice(self, text: str) -> None:
+        """Tell the person something about this command."""
+
+
+class QuietView:
+    """Shows nothing."""
+
+    def event(self, event: Event, progress: Progress) -> None:
+        """Not shown."""
+
+    def refresh(self, progress: Progress) -> None:
+        """Not shown."""
+
+    def notice(self, text: str) -> None:
+        """Shown all the same: it answers a key."""
+        to_stderr(text)
+
+
+class JsonView(QuietView):
+    """Each event as a line of JSON on stdout."""
+
+    def event(self, event: Event, progress: Progress) -> None:
+        """Print it."""
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+class PlainView(QuietView):
+    """A line for each thing that happens, for terminals and logs without a cursor."""
+
+    def event(self, event: Event, progress: Progress) -> None:
+        """Print what a reader of a CI log wants to know."""
+        kind = event["type"]
+        if kind == "kernel":
+            to_stderr(f"running on {progress.kernel}")
+        elif kind == "cell_finished":
+            done, total = str(progress.finished), progress.executions
+            mark = "" if event["state"] == CellState.EXECUTED else f" {event['state']}"
+            to_stderr(
+                f"[{done:>{len(str(total))}}/{total}] cell {event['cell']}{mark}: {format_duration(event['duration_s'])}"
+            )
+        elif kind == "warning":
+            to_stderr(f"warning: {event['message']}")
+
+
+class LiveView(QuietView):
+    """A bar over the cells, what runs now, for how long, and the last lines of its output."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._live: Live | None = None
+        self._notice = ""
+
+    def notice(self, text: str) -> None:
+        """Shown below the output; writing it directly would disturb the picture."""
+        self._notice = text
+
+    def refresh(self, progress: Progress) -> None:
+        """Draw it again."""
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, highlight=False)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._draw(progress), refresh=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was; the summary follows."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _draw(self, progress: Progress) -> Group:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        head = Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)
+        if progress.kernel:
+            head.append(f"  {progress.kernel}", style="dim")
+        bar = Table.grid(padding=(0, 2), expand=False)
+        bar.add_row(
+            ProgressBar(total=max(progress.executions, 1), completed=progress.finished, width=36),
+            Text(f"{progress.finished}/{progress.executions or '?'} cells"),
+            Text(format_duration(progress.elapsed_s()), style="cyan"),
+        )
+        notice = [Text(self._notice, style="yellow")] if self._notice else []
+        return Group(head, bar, self._now(progress), *self._output(progress), *notice)
+
+    def _now(self, progress: Progress) -> Text:
+        from rich.text import Text
+
+        line = Text(overflow="ellipsis", no_wrap=True)
+        if progress.cell is None:
+            return line.append(_WAITING.get(progress.state, ""), style="dim")
+        since = Progress(began=progress.cell.started).elapsed_s()
+        line.append(f"cell {progress.cell.number}", style="bold")
+        line.append(f"  {format_duration(since)}  ", style="cyan")
+        return line.append(safe_text(progress.cell.source), style="dim")
+
+    def _output(self, progress: Progress) -> Iterator[Text]:
+        from rich.text import Text
+
+        for shown in progress.tail():
+            yield Text("│ " + shown.expandtabs(4), style="dim", overflow="ellipsis", no_wrap=True)
+
+
+_WAITING = {
+    State.REQUESTED: "starting the runner",
+    State.PREPARING: "starting the kernel",
+    State.RUNNING: "between cells",
+    State.SAVING: "saving",
+}
+
+
+@contextmanager
+def choose_view(run: Run, *, quiet: bool, as_json: bool) -> Iterator[View]:
+    """The view that suits where the output goes."""
+    if quiet:
+        yield QuietView()
+    elif as_json:
+        yield JsonView()
+    elif is_terminal():
+        view = LiveView(run.run_id)
+        try:
+            yield view
+        finally:
+            view.close()
+    else:
+        to_stderr(run.run_id)
+        yield PlainView()

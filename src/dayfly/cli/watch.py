@@ -1,0 +1,86 @@
+"""Watching a run to its end, and what the keys and signals of the terminal do meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from dayfly.backends.local import LocalProcess
+from dayfly.cli.progress import Progress
+from dayfly.cli.views import View
+from dayfly.runs import layout
+from dayfly.runs.chunks import ChunkReader
+from dayfly.runs.follow import EventReader, follow_events
+from dayfly.runs.run import Run
+from dayfly.runs.state import State
+
+_REFRESH_S = 0.1
+
+
+class DetachedError(Exception):
+    """The user has stopped watching; the run goes on."""
+
+
+def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
+    """Watch a run of this command's own until its process has ended; Ctrl-C ends the run."""
+    progress = Progress()
+    events, log = EventReader(run.store, run.run_id), ChunkReader(run.store, _log_key(run))
+    with _interrupting(process, view):
+        ended = False
+        while not ended:
+            ended = process.wait(_REFRESH_S)
+            for event in events.read():
+                progress.take(event)
+                view.event(event, progress)
+            progress.hear(log.read())
+            if not ended:
+                view.refresh(progress)
+    return progress.state if progress.state.ended else run.state
+
+
+@contextmanager
+def _interrupting(process: LocalProcess, view: View) -> Iterator[None]:
+    """Pass on what asks this command to end; the run saves what there is, then we end."""
+    asked = 0
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1 and number == signal.SIGINT:
+            view.notice("Interrupting the run and saving what there is; Ctrl-C again to kill it.")
+        process.interrupt()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def watch_elsewhere(run: Run, view: View) -> State | None:
+    """Watch a run that another process executes, until it has ended. Raises DetachedError on Ctrl-C."""
+    progress = Progress()
+    log = ChunkReader(run.store, _log_key(run))
+    pause = threading.Event()
+
+    def wait(seconds: float) -> None:
+        progress.hear(log.read())
+        view.refresh(progress)
+        pause.wait(max(seconds, _REFRESH_S))
+
+    try:
+        for event in follow_events(run.store, run.run_id, wait=wait):
+            progress.take(event)
+            view.event(event, progress)
+    except KeyboardInterrupt:
+        raise DetachedError from None
+    return progress.state if progress.state.ended else run.state
+
+
+def _log_key(run: Run) -> str:
+    return layout.run_key(run.run_id, layout.LOG)

@@ -1,0 +1,64 @@
+"""Bringing a run's notebook and outputs into a directory of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from dayfly.errors import RunConflictError, StoreError
+from dayfly.runs import layout
+from dayfly.runs.store import Store
+
+
+def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Copy output.ipynb and outputs/ into `directory`, made when missing; yields each path written.
+
+    Files that are there with the same content are left alone. Raises RunConflictError, before anything is
+    written, when one differs and `overwrite` is not set, and StoreError for a key that would lead out
+    of the directory.
+    """
+    prefix = layout.run_prefix(run_id)
+    wanted = [
+        entry
+        for entry in store.list(prefix.rstrip("/"))
+        if entry.key == prefix + layout.OUTPUT or entry.key.startswith(f"{prefix}{layout.OUTPUTS}/")
+    ]
+    if not wanted:
+        raise RunConflictError(
+            f"The run {run_id} has left no files.", hint=f"See why with: dayfly show {run_id}"
+        )
+    targets = {entry.key: _target(directory, entry.key.removeprefix(prefix)) for entry in wanted}
+    in_the_way = [target for key, target in targets.items() if _differs(store, key, target)]
+    if in_the_way and not overwrite:
+        shown = ", ".join(str(path) for path in in_the_way[:5])
+        raise RunConflictError(
+            f"{len(in_the_way)} files are in the way in {directory}.",
+            why=f"They differ from those of the run: {shown}{' ...' if len(in_the_way) > 5 else ''}.",
+            hint="Fetch into another directory, or overwrite them with --force.",
+        )
+    return _copy(store, targets)
+
+
+def _copy(store: Store, targets: dict[str, Path]) -> Iterator[Path]:
+    for key, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.write_bytes(store.get(key) or b"")
+        temporary.replace(target)
+        yield target
+
+
+def _target(directory: Path, name: str) -> Path:
+    """Where a file of the run goes; never outside `directory`, whatever its key and the links there."""
+    parts = PurePosixPath(name).parts
+    target = directory.joinpath(*parts)
+    inside = target.parent.resolve().is_relative_to(directory.resolve())
+    if name.startswith("/") or ".." in parts or "\\" in name or not inside:
+        raise StoreError(f"The store holds a file whose name leads out of {directory}: {name!r}.")
+    return target
+
+
+def _differs(store: Store, key: str, target: Path) -> bool:
+    if not target.exists() and not target.is_symlink():
+        return False
+    return not target.is_file() or target.is_symlink() or target.read_bytes() != store.get(key)
