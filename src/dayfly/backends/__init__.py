@@ -1,0 +1,1 @@
+"""Where runs execute, and how a request gets there."""

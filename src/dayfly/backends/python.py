@@ -50,9 +50,9 @@ def _asked(asked: str, source: str, environ: Mapping[str, str]) -> PythonEnviron
         found = shutil.which(str(path), path=environ.get("PATH"))
         executable = Path(found).absolute() if found else path.absolute()
     prefix = executable.parent.parent
-    if (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir():
-        if executable.exists():
-            return PythonEnvironment(executable=str(executable), prefix=str(prefix), source=source)
+    is_environment = (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir()
+    if is_environment and executable.exists():
+        return PythonEnvironment(executable=str(executable), prefix=str(prefix), source=source)
     try:
         done = subprocess.run(
             [str(executable), "-c", "import sys; print(sys.prefix)"],

@@ -74,11 +74,11 @@ def print_details(run: Run) -> None:
     if state is not State.SUCCEEDED:
         _print_why(run, state, result, cells)
     typer.echo()
-    for number, command in enumerate(_next_commands(run, state)):
+    for number, command in enumerate(_next_commands(state)):
         _print_line("next" if number == 0 else "", f"dayfly {command} {run.run_id}")
 
 
-def _next_commands(run: Run, state: State | None) -> list[str]:
+def _next_commands(state: State | None) -> list[str]:
     if state is None or not state.ended:
         return ["attach", "logs -f", "stop"]
     if state is State.NEVER_STARTED:

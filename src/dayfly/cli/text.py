@@ -12,7 +12,10 @@ from dayfly.errors import DayflyError
 from dayfly.runs.state import State
 
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*(?P<final>[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?|\x1b[@-Z\\-_]?"
+    r"\x1b\[[0-?]*[ -/]*(?P<final>[@-~])"  # CSI: colours, cursor, modes
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links, clipboard
+    r"|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"  # DCS, PM, APC, SOS
+    r"|\x1b[@-Z\\-_]?"
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 _COLOURS = {

@@ -50,7 +50,7 @@ class QuietView:
 class JsonView(QuietView):
     """Each event as a line of JSON on stdout."""
 
-    def event(self, event: Event, progress: Progress) -> None:
+    def event(self, event: Event, progress: Progress) -> None:  # noqa: ARG002 -- the View's signature
         """Print it."""
         sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
         sys.stdout.flush()
@@ -65,11 +65,11 @@ class PlainView(QuietView):
         if kind == "kernel":
             to_stderr(f"running on {progress.kernel}")
         elif kind == "cell_finished":
-            done, total = str(progress.finished), progress.executions
+            total = str(progress.executions)
+            done = str(progress.finished).rjust(len(total))
             mark = "" if event["state"] == CellState.EXECUTED else f" {event['state']}"
-            to_stderr(
-                f"[{done:>{len(str(total))}}/{total}] cell {event['cell']}{mark}: {format_duration(event['duration_s'])}"
-            )
+            took = format_duration(event["duration_s"])
+            to_stderr(f"[{done}/{total}] cell {event['cell']}{mark}: {took}")
         elif kind == "warning":
             to_stderr(f"warning: {event['message']}")
 

@@ -46,7 +46,7 @@ def _interrupting(process: LocalProcess, view: View) -> Iterator[None]:
     """Pass on what asks this command to end; the run saves what there is, then we end."""
     asked = 0
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int, _: FrameType | None) -> None:
         nonlocal asked
         asked += 1
         if asked == 1 and number == signal.SIGINT:

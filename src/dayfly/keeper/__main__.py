@@ -25,6 +25,8 @@ def main(run_dir: Path, store_url: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m dayfly.keeper RUN_DIR STORE_URL")
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    match sys.argv[1:]:
+        case [directory, url]:
+            sys.exit(main(Path(directory), url))
+        case _:
+            sys.exit("usage: python -m dayfly.keeper RUN_DIR STORE_URL")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Self
 
 from dayfly.runs.state import State
 
@@ -28,7 +29,7 @@ class Heart:
         self._state = state
         self._changed.set()
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

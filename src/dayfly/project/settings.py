@@ -57,7 +57,7 @@ class Settings(BaseModel):
     output_limit: Size = Field(
         100_000_000, description="How much output a run keeps in its notebook and in its log, each."
     )
-    allow_errors: bool = Field(False, description="Go on after a cell that raises, as nbclient does.")
+    allow_errors: bool = Field(default=False, description="Go on after a cell that raises, as nbclient does.")
 
 
 RESERVED_VARIABLES = {"DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"}

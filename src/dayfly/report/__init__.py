@@ -1,0 +1,1 @@
+"""Pictures and pages: an executed notebook as HTML, two of them compared."""

@@ -25,7 +25,7 @@ def render_page(run: Run) -> str:
     """The page. Raises RunConflictError when the run has no executed notebook yet."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(sanitize_html=True, embed_images=True)
+    exporter = HTMLExporter(sanitize_html=True, embed_images=True)  # type: ignore[no-untyped-call]
     body, _ = exporter.from_notebook_node(run.output, {"metadata": {"name": run.run_id}})
     return _harden(body)
 

@@ -9,10 +9,12 @@ from dayfly.errors import DayflyError
 from dayfly.runner.main import execute_run
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m dayfly.runner RUN_DIR")
-    try:
-        sys.exit(execute_run(Path(sys.argv[1])))
-    except DayflyError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
+    match sys.argv[1:]:
+        case [directory]:
+            try:
+                sys.exit(execute_run(Path(directory)))
+            except DayflyError as error:
+                sys.stderr.write(f"{error}\n")
+                sys.exit(error.exit_code)
+        case _:
+            sys.exit("usage: python -m dayfly.runner RUN_DIR")

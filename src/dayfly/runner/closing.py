@@ -1,5 +1,6 @@
-"""Leaving a run directory complete: the notebook, what was collected, receipt, result. In that order,
-so that a result.json means that everything else is there.
+"""Leaving a run directory complete: the notebook, what was collected, receipt, result.
+
+In that order, so that a result.json means that everything else is there.
 """
 
 from __future__ import annotations
@@ -46,16 +47,12 @@ async def save_notebook(session: Session, end: Intent) -> Intent:
     """The last save of output.ipynb; returns how the run ends, which a failing save changes."""
     session.result = make_result(session, end)
     annotate.annotate_end(session.file.metadata, session.result)
-    problem: OSError | None = None
-    for _ in range(2):
-        try:
-            await asyncio.to_thread(session.file.write, session.file.snapshot())
-        except OSError as error:
-            problem = error
-            release_reserve(session.run_dir)
-        else:
-            return end
-    assert problem is not None
+    try:
+        await _write_twice(session)
+    except OSError as error:
+        problem = error
+    else:
+        return end
     full = problem.errno in _DISK_FULL
     return Intent(
         state=State.FAILED,
@@ -63,6 +60,16 @@ async def save_notebook(session: Session, end: Intent) -> Intent:
         message=f"The executed notebook could not be saved ({problem.strerror}); output.ipynb is the last "
         f"checkpoint. {'' if end.state is State.SUCCEEDED else end.message}".rstrip(),
     )
+
+
+async def _write_twice(session: Session) -> None:
+    """Write output.ipynb; once more, with the reserve given back, when the disk is full."""
+    snapshot = session.file.snapshot()
+    try:
+        await asyncio.to_thread(session.file.write, snapshot)
+    except OSError:
+        release_reserve(session.run_dir)
+        await asyncio.to_thread(session.file.write, snapshot)
 
 
 def make_result(session: Session, end: Intent) -> Result:

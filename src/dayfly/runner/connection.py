@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 import zmq.asyncio
-from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
-from jupyter_client.session import Session
 from traitlets import Type
 
 from dayfly.runner.launch import LaunchedKernel
+
+if TYPE_CHECKING:
+    from jupyter_client.connect import KernelConnectionInfo
+    from jupyter_client.session import Session
 
 _RECONNECT_MS = 10
 
@@ -30,10 +33,15 @@ class _Channel(AsyncZMQSocketChannel):
         super().__init__(socket, session, loop)
         self._direct: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
 
-    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
+    async def get_msg(  # type: ignore[override]  # as in the base class, which says so too
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 -- jupyter_client's signature
+    ) -> dict[str, Any]:
+        """The next message; raises Empty when none comes within `timeout` seconds."""
         frames = self._take()
         while frames is None:
-            assert self.socket is not None
+            if self.socket is None:
+                raise Empty
             if not await self.socket.poll(None if timeout is None else int(timeout * 1000)):
                 raise Empty
             frames = self._take()
@@ -94,9 +102,9 @@ def connect(kernel: LaunchedKernel) -> KernelClient:
     context.setsockopt(zmq.LINGER, 0)
     client = KernelClient(context=context)
     client.kernel = kernel
-    client.load_connection_info(dict(kernel.connection))
+    client.load_connection_info(cast("KernelConnectionInfo", dict(kernel.connection)))
     client.allow_stdin = False
-    client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)
+    client.start_channels(shell=True, iopub=True, stdin=False, hb=False, control=True)  # noqa: S604 -- a channel
     return client
 
 

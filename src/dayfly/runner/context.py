@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from dayfly.runner.cells import CellRunner
 from dayfly.runner.ending import Ending
@@ -20,6 +18,9 @@ from dayfly.runner.notebook_file import NotebookFile
 from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, Result
 from dayfly.runs.state import State
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 @dataclass(kw_only=True)

@@ -36,7 +36,9 @@ def run_with(run_dir: Path, kernel: LaunchedKernel, on_state: Callable[[State], 
     notebook = inject_parameters(
         notebook, request.parameters, kernel=kernel.spec.name, language=kernel.spec.language
     )
-    return asyncio.run(run_session(run_dir, request, notebook, kernel, journal, on_state))
+    return asyncio.run(
+        run_session(run_dir, request, notebook, kernel=kernel, journal=journal, on_state=on_state)
+    )
 
 
 def record_failure(

@@ -179,7 +179,7 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     if kind == "float" and isinstance(value, str):
         value = _number(value)
     if isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool)):
-        return float(value) if kind == "float" else value
+        return value * 1.0 if isinstance(value, int) and kind == "float" else value
     source = "is declared as" if parameter.declared else "has a default of type"
     raise ParameterError(
         f"{parameter.name}={value!r} is not of type {parameter.type}.",

@@ -118,7 +118,8 @@ def _start(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            # The runner has one thread when it starts its kernel.
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
         )
     except OSError as error:
         raise KernelMissingError(

@@ -78,7 +78,7 @@ def _execute(
             from dayfly.runner.entry import run_with
 
             return run_with(run_dir, kernel, on_state).state.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever happened is told in result.json
         from dayfly.runner.entry import record_failure
 
         if not isinstance(error, DayflyError):

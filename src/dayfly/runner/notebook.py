@@ -8,6 +8,7 @@ from typing import Any
 
 from dayfly.errors import NotebookInvalidError
 
+FORMAT = 4
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
 
@@ -27,7 +28,7 @@ def parse_notebook(content: bytes, name: str) -> Notebook:
             why="It is JSON without the number `nbformat` that every notebook has.",
             hint="Open it in JupyterLab to see what it is.",
         )
-    if notebook["nbformat"] != 4:
+    if notebook["nbformat"] != FORMAT:
         return _convert(content, name, notebook["nbformat"])
     for problem in _problems(notebook):
         raise NotebookInvalidError(

@@ -100,7 +100,7 @@ class OutputCollector(NotebookClient):
         self._truncated = True
         self._discard(discarding=True)
         note = (
-            f"\n[dayfly] Output truncated here: the run has reached its limit of {self.limit_bytes:,} bytes.\n"
+            f"\n[dayfly] Output truncated here: the run's limit is {self.limit_bytes:,} bytes.\n"
             "         Raise it with --output-limit, or write large results to $DAYFLY_OUTPUTS.\n"
         )
         outs.append(NotebookNode(output_type="stream", name="stderr", text=[note]))
@@ -159,9 +159,11 @@ def finish_streams(outputs: list[NotebookNode]) -> None:
 
 
 def _append_text(pieces: list[str], text: str) -> None:
-    """Add text to a stream. Now and then the unfinished line at the end is collapsed, so that a
-    progress bar drawn with carriage returns does not grow for hours; finished lines stay as they
-    are, so each byte is handled a constant number of times.
+    """Add text to a stream.
+
+    Now and then the unfinished line at the end is collapsed, so that a progress bar drawn with
+    carriage returns does not grow for hours; finished lines stay as they are, so each byte is handled
+    a constant number of times.
     """
     pieces.append(text)
     if len(pieces) % _PIECES == 0 and "\r" in text:

@@ -42,7 +42,7 @@ async def collect_folder(
     That function returns the number of files. `on_wait` is called when another run has the folder,
     and waiting for it ends when `given_up` says so.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         await _lock(descriptor, on_wait, given_up)

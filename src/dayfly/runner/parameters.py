@@ -13,6 +13,7 @@ from dayfly.errors import ParameterError
 from dayfly.runner.notebook import Cell, Notebook, find_tagged
 
 INJECTED = "injected-parameters"
+_MINOR_WITH_IDS = 5
 _ALIAS = "_dayfly_papermill"
 
 
@@ -44,7 +45,7 @@ def _cell(notebook: Notebook, source: str) -> Cell:
         "outputs": [],
         "source": source,
     }
-    if notebook.get("nbformat_minor", 0) >= 5:
+    if notebook.get("nbformat_minor", 0) >= _MINOR_WITH_IDS:
         taken = {existing.get("id") for existing in notebook["cells"]}
         name, number = INJECTED, 1
         while name in taken:
@@ -75,7 +76,8 @@ def _load_translators() -> Any:
     """
     if _ALIAS not in sys.modules:
         found = importlib.util.find_spec("papermill")
-        assert found is not None  # a dependency of ours
+        if found is None:
+            raise ImportError("papermill is not installed")
         package = types.ModuleType(_ALIAS)
         package.__path__ = list(found.submodule_search_locations or [])
         sys.modules[_ALIAS] = package

@@ -41,16 +41,18 @@ _COMPLETED = Intent(state=State.SUCCEEDED, reason=Reason.COMPLETED, message="Eve
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-async def run_session(
+async def run_session(  # noqa: PLR0913 -- what a run is made of
     run_dir: Path,
     request: Request,
     notebook: Notebook,
+    *,
     kernel: LaunchedKernel,
     journal: Journal,
     on_state: Callable[[State], None],
 ) -> Result:
-    """Execute the notebook and leave the run directory complete. Never raises for what a notebook
-    does; an OSError means that not even the result could be written.
+    """Execute the notebook and leave the run directory complete.
+
+    Never raises for what a notebook does; an OSError means that not even the result could be written.
     """
     started = utc_now()
     annotate.prepare_notebook(notebook, request, started)

@@ -14,6 +14,7 @@ from dayfly.runs.state import State
 from dayfly.runs.status import state_of_size
 from dayfly.runs.store import Entry, Store
 
+_SHOWN = 5
 STALE_AFTER = timedelta(seconds=90)
 """Without a heartbeat for so long, a runner that cannot be asked is taken for dead: three beats
 of the keeper and an upload that is slow."""
@@ -135,10 +136,10 @@ def find_run_id(store: Store, name: str) -> str:
     if not found:
         raise _not_found(store, name)
     if len(found) > 1:
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise RunNotFoundError(
             f"{len(found)} runs begin with {name!r}.",
-            why="They are " + ", ".join(found[-5:]) + more + ".",
+            why="They are " + ", ".join(found[-_SHOWN:]) + more + ".",
             hint="Give more of the id.",
         )
     return found[0]

@@ -40,18 +40,18 @@ class ChunkWriter:
         """Append whole; raises OSError when the disk is full, in which case part may be there."""
         view = memoryview(data)
         while view:
-            if self._descriptor is None or self.size - self._start >= CHUNK_BYTES:
-                self._open_next()
-            assert self._descriptor is not None
-            written = os.write(self._descriptor, view)
+            written = os.write(self._chunk(), view)
             self.size += written
             view = view[written:]
 
-    def _open_next(self) -> None:
-        self.close()
-        path = self._directory / chunk_name(self.size, self._suffix)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        self._start = self.size
+    def _chunk(self) -> int:
+        """The chunk to write to: the open one, or the next when that is full."""
+        if self._descriptor is None or self.size - self._start >= CHUNK_BYTES:
+            self.close()
+            path = self._directory / chunk_name(self.size, self._suffix)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._start = self.size
+        return self._descriptor
 
     def close(self) -> None:
         """Close the open chunk; a later append opens the next one."""

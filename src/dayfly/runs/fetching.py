@@ -9,6 +9,8 @@ from dayfly.errors import RunConflictError, StoreError
 from dayfly.runs import layout
 from dayfly.runs.store import Store
 
+_SHOWN = 5
+
 
 def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Copy output.ipynb and outputs/ into `directory`, made when missing; yields each path written.
@@ -30,10 +32,10 @@ def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = F
     targets = {entry.key: _target(directory, entry.key.removeprefix(prefix)) for entry in wanted}
     in_the_way = [target for key, target in targets.items() if _differs(store, key, target)]
     if in_the_way and not overwrite:
-        shown = ", ".join(str(path) for path in in_the_way[:5])
+        shown = ", ".join(str(path) for path in in_the_way[:_SHOWN])
         raise RunConflictError(
             f"{len(in_the_way)} files are in the way in {directory}.",
-            why=f"They differ from those of the run: {shown}{' ...' if len(in_the_way) > 5 else ''}.",
+            why=f"They differ from those of the run: {shown}{' ...' if len(in_the_way) > _SHOWN else ''}.",
             hint="Fetch into another directory, or overwrite them with --force.",
         )
     return _copy(store, targets)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from dayfly.runs import layout
 from dayfly.runs.chunks import chunk_start
@@ -37,7 +37,7 @@ class KernelFacts(Model):
     implementation: str = ""
     python: str | None = None
     python_version: str | None = None
-    packages: dict[str, str] = {}
+    packages: dict[str, str] = Field(default_factory=dict)
 
 
 class Receipt(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from dayfly.runs.model import Model
 
@@ -30,7 +30,7 @@ class Request(Model):
     notebook: str
     """The notebook's absolute path, or `-` for standard input."""
     backend: Literal["local"] = "local"
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     kernel: str
     """The kernelspec's name."""
     kernel_transport: Literal["ipc", "tcp"] = "ipc"

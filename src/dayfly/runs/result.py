@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from dayfly.runs.model import Model
 from dayfly.runs.state import State
@@ -65,5 +65,5 @@ class Result(Model):
     duration_s: float
     cells: CellCounts
     failed_cell: FailedCell | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
     receipt_sha256: str | None = None

@@ -62,7 +62,8 @@ class Run:
         """The executed notebook, as far as it has come. Raises RunConflictError when there is none."""
         from nbformat import v4
 
-        return v4.reads(self.output_bytes().decode())
+        notebook: NotebookNode = v4.reads(self.output_bytes().decode())
+        return notebook
 
     def output_bytes(self) -> bytes:
         """The executed notebook's file. Raises RunConflictError when there is none."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from dayfly.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import ClientConfig, S3Config, S3Store
 
 
 def open_s3(url: str) -> S3Store:
@@ -19,7 +19,7 @@ def open_s3(url: str) -> S3Store:
     instance roles) is what boto3 finds. Raises UsageError for a URL without a bucket and
     StoreError when there are no credentials.
     """
-    from obstore.store import ClientConfig, S3Config, S3Store
+    from obstore.store import S3Store
 
     parts = urlsplit(url)
     if not parts.netloc:
