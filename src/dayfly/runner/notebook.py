@@ -36,6 +36,8 @@ def parse_notebook(content: bytes, name: str) -> Notebook:
             why=problem,
             hint="Open and save it in JupyterLab, or restore it from Git.",
         )
+    for cell in notebook["cells"]:
+        cell["source"] = source_of(cell)  # a file may hold it as a list of lines; nbclient wants text
     return notebook
 
 
