@@ -51,7 +51,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--contenders", metavar="A,B", help=f"only these: {', '.join(REQUIREMENTS)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each command runs (default: 5)")
     parser.add_argument(
-        "--all", action="store_true", help="also what takes minutes: papermill with 2,000 cells"
+        "--all", action="store_true", help="also what takes minutes: papermill with 2,000 cells or 100 plots"
     )
     parser.add_argument(
         "--rebuild", action="store_true", help="build the environments anew, with today's versions"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environments import CACHE, Environment
@@ -42,11 +42,12 @@ class Contender:
     arguments: Callable[[Workplace], tuple[str, ...]]
     #: Returns the executed notebook, or None where the command keeps none.
     find_executed: Callable[[Workplace], Path | None] = lambda _: None
-    #: Left out unless everything is asked for: it takes minutes and tells nothing new.
+    #: Left out unless everything is asked for: it takes minutes and decides nothing.
     only_with_all: bool = False
     #: A filled store of so many runs, instead of an empty one.
     stored_runs: int = 0
-    env: dict[str, str] = field(default_factory=dict)
+    #: What the command must print for a run to count.
+    prints: str = ""
 
     def command(self, environment: Environment, workplace: Workplace, store: Path) -> Command:
         """Return what to run, in a small environment that is the same for every contender."""
@@ -62,8 +63,7 @@ class Contender:
                 "LANG": "C.UTF-8",
                 "TERM": "xterm-256color",
                 "DAYFLY_STORE": str(store),
-            }
-            | self.env,
+            },
         )
 
 
@@ -110,7 +110,10 @@ def dayfly_run(*options: str) -> Contender:
 def print_help(environment: str) -> Contender:
     """`papermill --help` or `dayfly --help`."""
     return Contender(
-        name=f"{environment} --help", environment=environment, arguments=lambda _: (environment, "--help")
+        name=f"{environment} --help",
+        environment=environment,
+        arguments=lambda _: (environment, "--help"),
+        prints="Usage",
     )
 
 
@@ -121,6 +124,7 @@ def list_runs(stored_runs: int) -> Contender:
         environment="dayfly",
         arguments=lambda _: ("dayfly", "ps"),
         stored_runs=stored_runs,
+        prints="succeeded",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,3 +57,7 @@ def _write_run(store: Store, number: int, created: datetime) -> None:
     store.put(layout.run_key(run_id, layout.OUTPUT), notebook)
     store.put(layout.run_key(run_id, layout.RESULT), result.to_bytes())
     put_status(store, run_id, state, result.ended)
+    status = store.path(layout.status_key(run_id))
+    if status is not None:
+        # When it was last written tells how long the run took.
+        os.utime(status, times=(result.ended.timestamp(), result.ended.timestamp()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from benchmarks.environments import CACHE, Environment
 from benchmarks.fake_runs import fill_store
 from benchmarks.process import CommandError, Sample, run_measured
 from benchmarks.results import Results, Series
+
+_QUIET_LOAD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class Plan:
 
 def measure(plan: Plan, environments: Mapping[str, Environment]) -> Results:
     """Measure everything. Raises CommandError at the first command that fails or loses output."""
+    if os.getloadavg()[0] > _QUIET_LOAD:
+        print("This machine is not quiet: the figures will be worse than they should be.", file=sys.stderr)
     taken: dict[tuple[str, str], list[Sample]] = {}
     with _stores(plan) as stores:
         for case in plan.cases:
@@ -60,6 +65,8 @@ def _take_sample(case: Case, contender: Contender, environment: Environment, sto
             case.notebook.write(workplace.notebook)
         command = contender.command(environment, workplace, store or workplace.store)
         sample = run_measured(command)
+        if contender.prints not in sample.printed:
+            raise CommandError(f"{contender.name} did not print {contender.prints!r} but:\n{sample.printed}")
         executed = contender.find_executed(workplace)
         if case.notebook is not None and executed is not None:
             if not executed.exists():

@@ -41,10 +41,11 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One run of one command: seconds from start to end, and the highest memory of its processes."""
+    """One run of one command: seconds from start to end, the highest memory, the last of what it printed."""
 
     wall_s: float
     peak: Footprint
+    printed: str
 
 
 def adopt_orphans() -> None:
@@ -89,7 +90,7 @@ def run_measured(command: Command, timeout_s: float = TIMEOUT_S) -> Sample:
         raise CommandError(f"{' '.join(command.argv)} ended with {process.returncode}:\n{text}")
     if left:
         raise CommandError(f"{' '.join(command.argv)} left processes behind: {left}\n{text}")
-    return Sample(wall_s=wall_s, peak=peak[0])
+    return Sample(wall_s=wall_s, peak=peak[0], printed=text)
 
 
 def _drain_until_end(terminal: int, pid: int, deadline: float) -> bytes:

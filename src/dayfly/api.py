@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -68,6 +67,8 @@ async def run_async(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None, **options: Any
 ) -> Run:
     """`run`, for asynchronous code; takes the same options."""
+    import asyncio
+
     return await asyncio.to_thread(lambda: run(notebook, parameters, **options))
 
 

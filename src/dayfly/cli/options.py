@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dayfly.errors import UsageError
-from dayfly.runs.run import Run
-from dayfly.runs.store import Store
+
+if TYPE_CHECKING:
+    from dayfly.runs.run import Run
+    from dayfly.runs.store import Store
 
 StoreOption = Annotated[
     str | None,
@@ -35,6 +37,7 @@ def open_store_from(store: str | None) -> Store:
 def find_run(name: str, store: str | None) -> Run:
     """The run that the user means."""
     from dayfly.runs.catalog import find_run_id
+    from dayfly.runs.run import Run
 
     opened = open_store_from(store)
     return Run(find_run_id(opened, name), opened)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 from dayfly.cli.progress import Progress
 from dayfly.cli.text import format_duration, is_terminal, safe_text, to_stderr
 from dayfly.runs.follow import Event
-from dayfly.runs.run import Run
 from dayfly.runs.state import CellState, State
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
+
+    from dayfly.runs.run import Run
 
 
 class View(Protocol):

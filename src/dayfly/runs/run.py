@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -88,6 +87,8 @@ class Run:
 
     async def events_async(self) -> AsyncIterator[Event]:
         """The events as they come, until the run has ended."""
+        import asyncio
+
         wake = threading.Event()
         events = follow_events(self.store, self.run_id, wait=wake.wait)
         try:
@@ -111,6 +112,8 @@ class Run:
 
     async def wait_async(self, timeout_s: float | None = None) -> State | None:
         """`wait`, for asynchronous code."""
+        import asyncio
+
         return await asyncio.to_thread(self.wait, timeout_s)
 
     def check(self) -> Run:
