@@ -7,6 +7,7 @@ where there is one (for the runner, which works on files).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,6 +111,9 @@ class Store:
 
     def _error(self, verb: str, key: str, error: BaseException) -> StoreError:
         first = (str(error).strip() or type(error).__name__).split("\n\nDebug")[0]
+        said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", first, re.DOTALL)
+        if said:  # S3 answers in XML
+            first = f"{said[1]}: {said[2]}"
         return StoreError(f"Could not {verb} the store {self.url} ({key}).", why=first)
 
 
