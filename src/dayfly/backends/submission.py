@@ -143,7 +143,8 @@ def create_run(store: Store, submission: Submission) -> Request:
             store.put(layout.run_key(request.run_id, layout.INPUT), submission.content)
             put_status(store, request.run_id, State.REQUESTED, request.created)
             return request
-        request = request.model_copy(update={"run_id": ids.new_run_id(request.notebook, datetime.now(UTC))})
+        again = ids.new_run_id(ids.notebook_slug(request.run_id), datetime.now(UTC))
+        request = request.model_copy(update={"run_id": again})
     raise StoreError(f"No free run id could be found in {store.url}.")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -32,6 +34,8 @@ def parse_duration(value: object) -> float:
 def parse_size(value: object) -> int:
     """Bytes, from a number or text such as `100MB` (10^6) or `100MiB` (2^20). Raises ValueError."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("should be a size, which is finite")
         size = int(value)
     else:
         match = _SIZE.match(str(value).strip())
@@ -39,7 +43,7 @@ def parse_size(value: object) -> int:
             raise ValueError("should be a size such as 500000, 100MB or 2GiB")
         unit = (match["unit"] or "").lower()
         base = 1024 if unit.endswith("i") else 1000
-        size = int(float(match["number"]) * base ** (_POWERS[unit[0]] if unit else 0))
+        size = int(Decimal(match["number"]) * base ** (_POWERS[unit[0]] if unit else 0))
     if size <= 0:
         raise ValueError("should be a size of more than nothing")
     return size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from dayfly.errors import RunConflictError, StoreError
@@ -30,7 +32,9 @@ def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = F
             f"The run {run_id} has left no files.", hint=f"See why with: dayfly show {run_id}"
         )
     targets = {entry.key: _target(directory, entry.key.removeprefix(prefix)) for entry in wanted}
-    in_the_way = [target for key, target in targets.items() if _differs(store, key, target)]
+    there = {key for key, target in targets.items() if _is_same(store, key, target)}
+    missing = {key: target for key, target in targets.items() if key not in there}
+    in_the_way = [target for target in missing.values() if target.exists() or target.is_symlink()]
     if in_the_way and not overwrite:
         shown = ", ".join(str(path) for path in in_the_way[:_SHOWN])
         raise RunConflictError(
@@ -38,15 +42,21 @@ def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = F
             why=f"They differ from those of the run: {shown}{' ...' if len(in_the_way) > _SHOWN else ''}.",
             hint="Fetch into another directory, or overwrite them with --force.",
         )
-    return _copy(store, targets)
+    return _copy(store, missing)
 
 
 def _copy(store: Store, targets: dict[str, Path]) -> Iterator[Path]:
     for key, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.write_bytes(store.get(key) or b"")
-        temporary.replace(target)
+        content = store.get(key) or b""
+        temporary = target.with_name(f".dayfly-{secrets.token_hex(8)}")  # no file of the run
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise RunConflictError(f"{target} cannot be written.", why=str(error)) from error
         yield target
 
 
@@ -60,7 +70,5 @@ def _target(directory: Path, name: str) -> Path:
     return target
 
 
-def _differs(store: Store, key: str, target: Path) -> bool:
-    if not target.exists() and not target.is_symlink():
-        return False
-    return not target.is_file() or target.is_symlink() or target.read_bytes() != store.get(key)
+def _is_same(store: Store, key: str, target: Path) -> bool:
+    return target.is_file() and not target.is_symlink() and target.read_bytes() == store.get(key)

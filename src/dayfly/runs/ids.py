@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import PurePath
 
-RUN_ID = re.compile(r"^(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})$")
+RUN_ID = re.compile(r"(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})", re.ASCII)
 _SLUG_LENGTH = 32
 
 
@@ -30,7 +30,7 @@ def slug(notebook: str) -> str:
 
 def started_at(run_id: str) -> datetime | None:
     """When the run was requested, in UTC, or None when `run_id` is not a run id."""
-    match = RUN_ID.match(run_id)
+    match = RUN_ID.fullmatch(run_id)
     if match is None:
         return None
     try:
@@ -41,5 +41,5 @@ def started_at(run_id: str) -> datetime | None:
 
 def notebook_slug(run_id: str) -> str:
     """The notebook's name as the run id has it."""
-    match = RUN_ID.match(run_id)
+    match = RUN_ID.fullmatch(run_id)
     return match[2] if match else run_id
