@@ -24,7 +24,7 @@ def plan_rerun(run: Run, environ: Mapping[str, str], now: datetime, *, python: s
     content = run.store.get(layout.run_key(run.run_id, layout.INPUT))
     if content is None:
         raise RunConflictError(f"The run {run.run_id} no longer has its notebook ({layout.INPUT}).")
-    if run.receipt is not None and any(layout.INPUT in problem for problem in run.verify()):
+    if run.receipt is not None and any(problem.startswith(f"{layout.INPUT} ") for problem in run.verify()):
         raise RunConflictError(
             f"The notebook in the run {run.run_id} is not the one that ran.",
             why=f"{layout.INPUT} does not match the receipt.",

@@ -12,11 +12,12 @@ from dayfly.errors import DayflyError
 from dayfly.runs.state import State
 
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*(?P<final>[@-~])"  # CSI: colours, cursor, modes
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links, clipboard
     r"|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"  # DCS, PM, APC, SOS
     r"|\x1b[@-Z\\-_]?"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 _COLOURS = {
     State.SUCCEEDED: typer.colors.GREEN,
@@ -34,7 +35,7 @@ def safe_text(text: str, *, colours: bool = False) -> str:
     """Text from a notebook without what could drive the terminal; `colours` keeps colour codes."""
 
     def keep(match: re.Match[str]) -> str:
-        return match[0] if colours and match["final"] == "m" else ""
+        return match[0] if colours and _COLOUR.fullmatch(match[0]) else ""
 
     return _CONTROLS.sub("", _ESCAPES.sub(keep, text))
 

@@ -48,7 +48,7 @@ class Carrier:
                 path = Path(parent, name)
                 if path.is_symlink() or not path.is_file():
                     continue
-                if everything or self._clock() - path.stat().st_mtime > _SETTLED_S:
+                if everything or self._clock() - _written(path) > _SETTLED_S:
                     yield path
         if everything:
             yield self._run_dir / layout.RECEIPT
@@ -78,6 +78,14 @@ class Carrier:
 
     def _key(self, name: str) -> str:
         return layout.run_key(self._run_dir.name, name)
+
+
+def _written(path: Path) -> float:
+    """When a file was last written; far in the future for one that has just been removed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _read_from(directory: Path, suffix: str, position: int, limit: int) -> bytes:

@@ -19,7 +19,7 @@ class Heart:
         self._store_url = store_url
         self._run_id = run_id
         self._beat_s = beat_s
-        self._state = State.PREPARING
+        self._state: State | None = None
         self._changed = threading.Event()
         self._leaving = False
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
@@ -53,7 +53,9 @@ class Heart:
             leaving = self._leaving
             self._changed.clear()
             try:
-                put_status(store, self._run_id, self._state, datetime.now(UTC))
+                # No state was entered yet, or none at all: another runner has the run.
+                if self._state is not None:
+                    put_status(store, self._run_id, self._state, datetime.now(UTC))
             except StoreError:
                 if leaving:
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,15 +42,15 @@ def keep_run(
     begun, beaten, pause = clock(), float("-inf"), SHORTEST_PAUSE_S
     said: State | None = None
     while not (run_dir / layout.RESULT).exists():
-        try:
+        with suppress(StoreError):  # the next round carries it; the last save has its own patience
             carrier.carry()
+        # One file that the store refuses must not make the run look dead.
+        with suppress(StoreError):
             _fetch_stop(run_dir, store)
             state = last_state(run_dir)
             if state is not said or clock() - beaten >= BEAT_S:
                 put_status(store, run_dir.name, state, datetime.now(UTC))
                 said, beaten = state, clock()
-        except StoreError:
-            pass  # the next round carries it; the last save has its own patience
         if _runner_gone(run_dir, waited_s=clock() - begun):
             write_lost_result(run_dir)
             break

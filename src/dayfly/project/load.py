@@ -76,7 +76,8 @@ def _find_file(start: Path) -> tuple[Path, dict[str, Any], str] | None:
             table, text = _read(file)
             if name == FILE:
                 return file, table, text
-            own = table.get("tool", {}).get("dayfly")
+            tool = table.get("tool")
+            own = tool.get("dayfly") if isinstance(tool, dict) else None
             if isinstance(own, dict):
                 return file, own, text
     return None

@@ -55,7 +55,7 @@ def inspect_parameters(notebook: Notebook) -> list[Parameter] | None:
     if language_of(notebook) in {"python", ""}:
         try:
             return list(_from_python(source))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError):
             pass
     return list(_from_lines(source))
 

@@ -74,6 +74,8 @@ def _problems(notebook: Notebook) -> Iterator[str]:
     """What would keep a notebook from being run; laxer than the schema, as JupyterLab is."""
     if not isinstance(notebook.get("metadata"), dict):
         yield "`metadata` should be an object."
+    if not isinstance(notebook.get("nbformat_minor", 0), int):
+        yield "`nbformat_minor` should be a number."
     cells = notebook.get("cells")
     if not isinstance(cells, list):
         yield "`cells` should be a list."

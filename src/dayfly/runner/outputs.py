@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 from dayfly.runner.connection import OutputChannel
 
-_OVERWRITTEN = re.compile(r".*\r(?=[^\n])")
+_OVERWRITTEN = re.compile(r".*\r(?=[^\r\n])")
 _PIECES = 256
 _OUTPUT_KINDS = {"stream", "error", "display_data", "execute_result"}
 
@@ -51,6 +51,11 @@ class OutputCollector(NotebookClient):
         if kind not in _OUTPUT_KINDS:
             return None
         self.on_text(_as_text(kind, content))
+        if self.clear_before_next_output:
+            self._forget_cell_outputs()
+            outs.clear()
+            self.clear_display_id_mapping(cell_index)
+            self.clear_before_next_output = False
         room = self.limit_bytes - self._kept
         size = _size(kind, content)
         if size > room and kind != "error":  # an error is always kept
@@ -69,11 +74,6 @@ class OutputCollector(NotebookClient):
         cell_index: int,
         size: int,
     ) -> NotebookNode | None:
-        if self.clear_before_next_output:
-            self._forget_cell_outputs()
-            outs.clear()
-            self.clear_display_id_mapping(cell_index)
-            self.clear_before_next_output = False
         self._kept += size
         self._kept_of_cell += size
         kind, content = msg["msg_type"], msg["content"]
@@ -115,8 +115,11 @@ class OutputCollector(NotebookClient):
     def clear_output(self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
         """What is cleared no longer counts towards the limit."""
         hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if not hooked and not msg["content"].get("wait"):
-            self._forget_cell_outputs()
+        if not hooked:
+            if msg["content"].get("wait"):
+                self._discard(discarding=False)  # the next output clears, so it must be seen
+            else:
+                self._forget_cell_outputs()
         super().clear_output(outs, msg, cell_index)
 
     def _forget_cell_outputs(self) -> None:

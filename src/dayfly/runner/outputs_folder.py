@@ -82,7 +82,12 @@ def make_names_portable(outputs: Path) -> Iterator[str]:
     """
     for parent, folders, files in os.walk(outputs, topdown=False):
         for name in files + folders:
-            safe = "".join(quote(c, safe="") if c in "\\#" or not c.isprintable() else c for c in name)
+            safe = "".join(
+                quote(c, safe="", errors="surrogateescape") if c in "\\#" or not c.isprintable() else c
+                for c in name
+            )
             if safe != name:
+                while Path(parent, safe).is_symlink() or Path(parent, safe).exists():
+                    safe = f"_{safe}"
                 Path(parent, name).rename(Path(parent, safe))
                 yield f"The output {name!r} was renamed to {safe!r}: no store can hold that name."

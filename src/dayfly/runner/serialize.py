@@ -57,7 +57,7 @@ def _split_data(mime: str, data: Any) -> Any:
 
 def _split(text: Any) -> Any:
     """A text as a list of lines; anything else, and long texts, as they are or joined."""
-    if isinstance(text, list):
+    if isinstance(text, list) and all(isinstance(line, str) for line in text):
         text = "".join(text)
     if not isinstance(text, str) or len(text) > _LONG_TEXT:
         return text

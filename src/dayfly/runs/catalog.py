@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from dayfly.errors import RunNotFoundError
 from dayfly.runs import ids, layout
@@ -49,11 +50,10 @@ def list_runs(store: Store, *, newest: int | None = None, now: datetime | None =
     begins near the end where run ids make that possible, so its cost does not grow with the store.
     """
     moment = now or datetime.now(UTC)
-    entries = list(_newest_entries(store, newest, moment) if newest else store.list(layout.STATUS))
+    entries = _newest_entries(store, newest, moment) if newest else list(store.list(layout.STATUS))
     entries.sort(key=lambda entry: entry.key, reverse=True)
     summaries = (_summary(store, entry, moment) for entry in entries)
-    kept = [summary for summary in summaries if summary is not None]
-    return kept[:newest] if newest else kept
+    return list(islice((summary for summary in summaries if summary is not None), newest))
 
 
 def _newest_entries(store: Store, newest: int, now: datetime) -> list[Entry]:
@@ -61,13 +61,17 @@ def _newest_entries(store: Store, newest: int, now: datetime) -> list[Entry]:
     for days in (1, 8, 64, 512):
         since = (now - timedelta(days=days)).strftime("%Y%m%d-%H%M%S")
         entries = list(store.list(layout.STATUS, after=layout.status_key(since)))
-        if len(entries) >= newest:
-            return sorted(entries, key=lambda entry: entry.key)[-newest:]
-    return sorted(store.list(layout.STATUS), key=lambda entry: entry.key)[-newest:]
+        if sum(ids.is_run_id(_id_of(entry)) for entry in entries) >= newest:
+            return entries
+    return list(store.list(layout.STATUS))
+
+
+def _id_of(entry: Entry) -> str:
+    return entry.key.removeprefix(f"{layout.STATUS}/")
 
 
 def _summary(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
-    run_id = entry.key.removeprefix(f"{layout.STATUS}/")
+    run_id = _id_of(entry)
     requested = ids.started_at(run_id)
     if requested is None:
         return None
@@ -160,7 +164,7 @@ def _entries_starting_with(store: Store, prefix: str) -> Iterator[Entry]:
 
 def _ids_starting_with(store: Store, prefix: str) -> Iterator[str]:
     for entry in _entries_starting_with(store, prefix):
-        yield entry.key.removeprefix(f"{layout.STATUS}/")
+        yield _id_of(entry)
 
 
 def _starting_with(store: Store, prefix: str, now: datetime) -> Iterator[RunSummary]:

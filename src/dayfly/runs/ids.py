@@ -28,6 +28,11 @@ def slug(notebook: str) -> str:
     return cleaned or "notebook"
 
 
+def is_run_id(text: str) -> bool:
+    """Whether `text` has the form of a run id."""
+    return RUN_ID.fullmatch(text) is not None
+
+
 def started_at(run_id: str) -> datetime | None:
     """When the run was requested, in UTC, or None when `run_id` is not a run id."""
     match = RUN_ID.fullmatch(run_id)
