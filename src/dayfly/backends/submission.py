@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dayfly.backends.python import choose_python
-from dayfly.errors import StoreError, UsageError
+from dayfly.errors import ParameterError, StoreError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
 from dayfly.runner.kernelspecs import NATIVE, load_kernelspec
@@ -71,27 +71,38 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
     load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
     from_stdin = asked.notebook == STANDARD_INPUT
-    return Submission(
-        content=content,
-        request=Request(
-            run_id=ids.new_run_id("stdin" if from_stdin else asked.notebook, now),
-            created=now,
-            notebook=STANDARD_INPUT if from_stdin else str(Path(asked.notebook).absolute()),
-            parameters=parameters,
-            kernel=kernel,
-            kernel_transport=settings.kernel_transport,
-            python=python,
-            cwd=str(cwd),
-            outputs=str(project.resolve(settings.outputs)) if settings.outputs else None,
-            timeout_s=settings.timeout,
-            cell_timeout_s=settings.cell_timeout,
-            grace_s=settings.grace,
-            output_limit_bytes=settings.output_limit,
-            allow_errors=settings.allow_errors,
-            output_copy=_output_copy(asked.output_copy),
-            rerun_of=asked.rerun_of,
-        ),
+    request = Request(
+        run_id=ids.new_run_id("stdin" if from_stdin else asked.notebook, now),
+        created=now,
+        notebook=STANDARD_INPUT if from_stdin else str(Path(asked.notebook).absolute()),
+        parameters=parameters,
+        kernel=kernel,
+        kernel_transport=settings.kernel_transport,
+        python=python,
+        cwd=str(cwd),
+        outputs=str(project.resolve(settings.outputs)) if settings.outputs else None,
+        timeout_s=settings.timeout,
+        cell_timeout_s=settings.cell_timeout,
+        grace_s=settings.grace,
+        output_limit_bytes=settings.output_limit,
+        allow_errors=settings.allow_errors,
+        output_copy=_output_copy(asked.output_copy),
+        rerun_of=asked.rerun_of,
     )
+    _check_writable(request)
+    return Submission(request=request, content=content)
+
+
+def _check_writable(request: Request) -> None:
+    """Raises ParameterError for a value that a request cannot keep, such as an object of some library."""
+    try:
+        request.model_dump_json(include={"parameters"})
+    except ValueError as error:
+        raise ParameterError(
+            "A parameter cannot be written as JSON.",
+            why=str(error),
+            hint="Give numbers, text, true or false, lists and dictionaries of these.",
+        ) from error
 
 
 def _read(notebook: str) -> bytes:

@@ -16,8 +16,12 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     def to_bytes(self) -> bytes:
-        """The file's content: indented JSON in UTF-8, with a final newline."""
-        return self.model_dump_json(indent=1).encode() + b"\n"
+        """The file's content: indented JSON in UTF-8, with a final newline.
+
+        Text that has no UTF-8 (half of a surrogate pair, which a kernel may send) is replaced by `?`.
+        """
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 M = TypeVar("M", bound=Model)
