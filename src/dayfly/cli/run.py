@@ -228,7 +228,7 @@ def _end(run: Run, state: State | None, *, quiet: bool) -> None:
 
     if not quiet:
         print_summary(run, state)
-    raise typer.Exit(state.exit_code if state is not None else 1)
+    raise typer.Exit(state.exit_code if state is not None and state.ended else 1)
 
 
 def rerun(

@@ -38,7 +38,11 @@ def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
             progress.hear(log.read())
             if not ended:
                 view.refresh(progress)
-    return progress.state if progress.state.ended else run.state
+    if progress.state.ended:
+        return progress.state
+    state = run.state
+    # Our own process has ended: a run that still waits for a runner waits in vain.
+    return State.NEVER_STARTED if state is State.REQUESTED else state
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from itertools import islice
 
 from dayfly.errors import RunNotFoundError
 from dayfly.runs import ids, layout
-from dayfly.runs.lock import runner_alive
+from dayfly.runs.lock import lock_holder, runner_alive
 from dayfly.runs.state import State
 from dayfly.runs.status import state_of_size
 from dayfly.runs.store import Entry, Store
@@ -92,7 +92,7 @@ def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: dat
     ended = _state_in_result(store, run_id)
     if ended is not None:
         return ended
-    if said is State.REQUESTED:
+    if said is State.REQUESTED and (directory is None or lock_holder(directory) is None):
         return State.REQUESTED if now - beat < patience else State.NEVER_STARTED
     return State.LOST
 
