@@ -5,6 +5,7 @@ Nothing needs to be carried; this process runs the runner and keeps the run's st
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,4 +21,7 @@ def main(run_dir: Path, store_url: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    code = main(Path(sys.argv[1]), sys.argv[2])
+    # All is written, and whoever waits need not wait for the modules to be taken apart.
+    sys.stderr.flush()
+    os._exit(code)

@@ -12,9 +12,9 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from dayfly.runner.notebook import Notebook
+from dayfly.runner.notebook import Cell, Notebook
 from dayfly.runner.serialize import dump_cell, dump_metadata
 
 _COPY_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class _Part:
 class Snapshot:
     """The notebook at one moment: cheap to take, and written later, by another thread if need be."""
 
-    parts: tuple[_Part | bytes, ...]
+    parts: tuple[_Part | Cell, ...]
     metadata: bytes
     minor: int
 
@@ -51,27 +51,29 @@ class NotebookFile:
         self._parts: list[_Part] = []
         self.metadata: dict[str, Any] = notebook["metadata"]
         for cell in notebook["cells"]:
-            self._parts.append(self._append(dump_cell(cell)))
+            self._parts.append(self._append(cell))
 
     def finish_cell(self, index: int, cell: dict[str, Any]) -> None:
         """Take the cell as it is now; what was there before is replaced."""
-        self._parts[index] = self._append(dump_cell(cell))
+        self._parts[index] = self._append(cell)
 
-    def _append(self, data: bytes) -> _Part:
-        part = _Part(self._end, len(data))
-        view, position = memoryview(data), self._end
-        while view:
-            written = os.pwrite(self._spool.fileno(), view, position)
-            position += written
-            view = view[written:]
+    def _append(self, cell: Cell) -> _Part:
+        position = self._end
+        for piece in dump_cell(cell):
+            view = memoryview(piece)
+            while view:
+                written = os.pwrite(self._spool.fileno(), view, position)
+                position += written
+                view = view[written:]
+        part = _Part(self._end, position - self._end)
         self._end = position
         return part
 
-    def snapshot(self, running: tuple[int, dict[str, Any]] | None = None) -> Snapshot:
+    def snapshot(self, running: tuple[int, Cell] | None = None) -> Snapshot:
         """The notebook now; `running` is the index and content of a cell that is not finished."""
-        parts: list[_Part | bytes] = list(self._parts)
+        parts: list[_Part | Cell] = list(self._parts)
         if running is not None:
-            parts[running[0]] = dump_cell(running[1])
+            parts[running[0]] = _freeze(running[1])
         return Snapshot(parts=tuple(parts), metadata=dump_metadata(self.metadata), minor=self._minor)
 
     def write(self, snapshot: Snapshot) -> int:
@@ -97,9 +99,9 @@ class NotebookFile:
             raise
         return size
 
-    def _copy(self, part: _Part | bytes, stream: Any) -> None:
-        if isinstance(part, bytes):
-            stream.write(part)
+    def _copy(self, part: _Part | Cell, stream: IO[bytes]) -> None:
+        if isinstance(part, dict):
+            stream.writelines(dump_cell(part))
             return
         for start in range(0, part.length, _COPY_BYTES):
             length = min(_COPY_BYTES, part.length - start)
@@ -108,3 +110,15 @@ class NotebookFile:
     def close(self) -> None:
         """Let go of the spool."""
         self._spool.close()
+
+
+def _freeze(cell: Cell) -> Cell:
+    """The cell as it is now, though more comes while it is written; its texts are shared, not copied."""
+    outputs = [
+        {**output, "text": list(output["text"])} if isinstance(output.get("text"), list) else dict(output)
+        for output in cell["outputs"]
+    ]
+    metadata = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in cell["metadata"].items()
+    }
+    return {**cell, "metadata": metadata, "outputs": outputs}

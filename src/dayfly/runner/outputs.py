@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from dayfly.runner.connection import OutputChannel
+from dayfly.runner.notebook import tags_of
+from dayfly.runner.serialize import LONG_TEXT
 
 _OVERWRITTEN = re.compile(r".*\r(?=[^\r\n])")
 _PIECES = 256
@@ -91,8 +94,12 @@ class OutputCollector(NotebookClient):
     async def _check_raise_for_error(
         self, cell: NotebookNode, cell_index: int, exec_reply: dict[str, Any] | None
     ) -> None:
-        finish_streams(cell["outputs"])  # nbclient quotes them in its message
-        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+        """Raise when the cell raised and may not; nbclient's message would quote all of its output."""
+        reply = exec_reply["content"] if exec_reply is not None else {"status": "ok"}
+        allowed = self.allow_errors or "raises-exception" in tags_of(cell)
+        if reply["status"] == "error" and not allowed:
+            traceback = "\n".join(reply.get("traceback", []))
+            raise CellExecutionError(traceback, reply.get("ename", ""), reply.get("evalue", ""))
 
     def _truncate(self, outs: list[NotebookNode], cell_index: int) -> None:
         if self._truncated:
@@ -155,10 +162,16 @@ def _make_output(kind: str, content: dict[str, Any]) -> NotebookNode:
 
 
 def finish_streams(outputs: list[NotebookNode]) -> None:
-    """Make each stream's text what a terminal would show of it: overwritten parts removed."""
+    """Make each stream's text what a terminal would show of it: overwritten parts removed.
+
+    A text that nothing was overwritten in stays in pieces while it is long: joining would double it.
+    """
     for output in outputs:
-        if output["output_type"] == "stream" and isinstance(output["text"], list):
-            output["text"] = _collapse("".join(output["text"]))
+        if output["output_type"] != "stream" or not isinstance(output["text"], list):
+            continue
+        pieces = output["text"]
+        if sum(map(len, pieces)) <= LONG_TEXT or any("\r" in piece for piece in pieces):
+            output["text"] = _collapse("".join(pieces))
 
 
 def _append_text(pieces: list[str], text: str) -> None:

@@ -3,23 +3,32 @@
 nbformat writes notebooks with an indent of one, sorted keys and multi-line strings as lists of lines
 (https://nbformat.readthedocs.io/en/latest/format_description.html); so do we, and a diff under Git
 stays small. One exception: a very long text stays one string, which the format allows, because a
-list of a million lines costs ten times its memory.
+list of a million lines costs ten times its memory. Such a text is escaped a piece at a time.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from dayfly.runner.notebook import Cell
 
-_LONG_TEXT = 1 << 20
-_JSON_MIME = ("application/json",)
+LONG_TEXT = 1 << 20
+_Text = str | list[str]
 
 
-def dump_cell(cell: Cell) -> bytes:
-    """The cell as it stands in a notebook file, indented, without a trailing comma."""
-    return _dump(_split_cell(cell), depth=2)
+def dump_cell(cell: Cell) -> Iterator[bytes]:
+    """The cell as it stands in a notebook file, indented, without a trailing comma; in pieces."""
+    long_texts: dict[str, _Text] = {}
+    rest = _dump(_split_cell(cell, long_texts), depth=2)
+    for mark, text in long_texts.items():
+        before, _, rest = rest.partition(f'"{mark}"'.encode())
+        yield before + b'"'
+        yield from _escape(text)
+        yield b'"'
+    yield rest
 
 
 def dump_metadata(metadata: dict[str, Any]) -> bytes:
@@ -34,31 +43,50 @@ def _dump(value: Any, depth: int) -> bytes:
     return (" " * depth + text.replace("\n", pad)).encode("utf-8", "replace")
 
 
-def _split_cell(cell: Cell) -> Cell:
-    split = {**cell, "source": _split(cell["source"])}
+def _escape(text: _Text) -> Iterator[bytes]:
+    for piece in [text] if isinstance(text, str) else text:
+        for start in range(0, len(piece), LONG_TEXT):
+            part = json.dumps(piece[start : start + LONG_TEXT], ensure_ascii=False)
+            yield part[1:-1].encode("utf-8", "replace")
+
+
+def _split_cell(cell: Cell, long_texts: dict[str, _Text]) -> Cell:
+    split = {**cell, "source": _split(cell["source"], {})}
     if cell["cell_type"] == "code":
-        split["outputs"] = [_split_output(output) for output in cell.get("outputs", [])]
+        # In the order in which sorted keys put them into the file.
+        split["outputs"] = [_split_output(output, long_texts) for output in cell.get("outputs", [])]
     return split
 
 
-def _split_output(output: dict[str, Any]) -> dict[str, Any]:
+def _split_output(output: dict[str, Any], long_texts: dict[str, _Text]) -> dict[str, Any]:
     if output["output_type"] == "stream":
-        return {**output, "text": _split(output["text"])}
+        return {**output, "text": _split(output["text"], long_texts)}
     if "data" in output:
-        return {**output, "data": {mime: _split_data(mime, data) for mime, data in output["data"].items()}}
+        data = {mime: _split_data(mime, output["data"][mime], long_texts) for mime in sorted(output["data"])}
+        return {**output, "data": data}
     return output
 
 
-def _split_data(mime: str, data: Any) -> Any:
-    if mime in _JSON_MIME or mime.endswith("+json"):
+def _split_data(mime: str, data: Any, long_texts: dict[str, _Text]) -> Any:
+    if mime == "application/json" or mime.endswith("+json"):
         return data
-    return _split(data)
+    return _split(data, long_texts)
 
 
-def _split(text: Any) -> Any:
-    """A text as a list of lines; anything else, and long texts, as they are or joined."""
-    if isinstance(text, list) and all(isinstance(line, str) for line in text):
+def _split(text: Any, long_texts: dict[str, _Text]) -> Any:
+    """A text as a list of lines; a long one as a mark that stands for it; anything else as it is."""
+    if isinstance(text, list):
+        if sum(map(len, text)) > LONG_TEXT:
+            return _mark(text, long_texts)
         text = "".join(text)
-    if not isinstance(text, str) or len(text) > _LONG_TEXT:
+    if not isinstance(text, str):
         return text
+    if len(text) > LONG_TEXT:
+        return _mark(text, long_texts)
     return text.splitlines(keepends=True)
+
+
+def _mark(text: _Text, long_texts: dict[str, _Text]) -> str:
+    mark = secrets.token_hex(16)
+    long_texts[mark] = text
+    return mark
