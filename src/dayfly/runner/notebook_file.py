@@ -118,7 +118,4 @@ def _freeze(cell: Cell) -> Cell:
         {**output, "text": list(output["text"])} if isinstance(output.get("text"), list) else dict(output)
         for output in cell["outputs"]
     ]
-    metadata = {
-        key: dict(value) if isinstance(value, dict) else value for key, value in cell["metadata"].items()
-    }
-    return {**cell, "metadata": metadata, "outputs": outputs}
+    return {**cell, "metadata": copy.deepcopy(cell["metadata"]), "outputs": outputs}

@@ -92,7 +92,10 @@ class OutputCollector(NotebookClient):
         return outs[-1]
 
     async def _check_raise_for_error(
-        self, cell: NotebookNode, cell_index: int, exec_reply: dict[str, Any] | None
+        self,
+        cell: NotebookNode,
+        cell_index: int,  # noqa: ARG002 -- nbclient's signature
+        exec_reply: dict[str, Any] | None,
     ) -> None:
         """Raise when the cell raised and may not; nbclient's message would quote all of its output."""
         reply = exec_reply["content"] if exec_reply is not None else {"status": "ok"}
