@@ -16,6 +16,7 @@ from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
 from dayfly.runner.kernelspecs import NATIVE, load_kernelspec
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
+from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids, layout
 from dayfly.runs.request import Request
 from dayfly.runs.state import State
@@ -69,7 +70,8 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
         settings.python, source=project.sources["python"], folders=folders, environ=environ
     )
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
-    load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
+    spec = load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
+    inject_parameters(notebook, parameters, kernel=spec.name, language=spec.language)  # can it be done?
     from_stdin = asked.notebook == STANDARD_INPUT
     request = Request(
         run_id=ids.new_run_id("stdin" if from_stdin else asked.notebook, now),
