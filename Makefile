@@ -45,7 +45,8 @@ format: uv ## format the code and mend what ruff can mend
 bench: uv ## measure against papermill and jupyter execute
 	$(RUN) python -m benchmarks
 
-docs: uv ## build the documentation into site/
+docs: uv ## write the CLI reference and build the documentation into site/
+	$(RUN) python scripts/cli_reference.py
 	$(RUN) mkdocs build --strict
 
 clean: ## remove everything that make has made
