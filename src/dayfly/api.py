@@ -56,20 +56,33 @@ def run(
     )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
     started, process = start(submission, open_project_store(project, os.environ))
-    if wait:
-        process.wait()
-    else:
+    if not wait:
         process.leave()
+        return started
+    try:
+        process.wait()
+    except BaseException:  # Ctrl-C: a run that somebody waits for ends with the waiting
+        process.interrupt()
+        process.wait()
+        raise
     return started
 
 
 async def run_async(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None, **options: Any
 ) -> Run:
-    """`run`, for asynchronous code; takes the same options."""
+    """`run`, for asynchronous code; takes the same options. Cancelling the task stops the run."""
     import asyncio
 
-    return await asyncio.to_thread(lambda: run(notebook, parameters, **options))
+    wait = options.pop("wait", True)
+    started = await asyncio.to_thread(lambda: run(notebook, parameters, wait=False, **options))
+    if wait:
+        try:
+            await started.wait_async()
+        except asyncio.CancelledError:
+            started.stop(by="its asynchronous task, which was cancelled")
+            raise
+    return started
 
 
 def find(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Run:

@@ -16,30 +16,40 @@ from dayfly.runs import layout
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
 
+_left: list[subprocess.Popen[bytes]] = []
+"""Processes that go on without us. Kept, so that those that have ended can be reaped."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalProcess:
-    """The runner's process, for the command that started it. `ended` reads end-of-file when it has."""
+    """A run's processes, the runner first, for whoever started it.
 
-    process: subprocess.Popen[bytes]
+    `ended` is a file descriptor that reads end-of-file when all of them have.
+    """
+
+    processes: tuple[subprocess.Popen[bytes], ...]
     ended: int
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the run's processes have ended; True when they have."""
-        ready, _, _ = select.select([self.ended], [], [], timeout_s)
-        if ready:
-            self.leave()
-        return bool(ready)
+        poll = select.poll()
+        poll.register(self.ended)
+        if not poll.poll(None if timeout_s is None else timeout_s * 1000):
+            return False
+        os.close(self.ended)
+        for process in self.processes:
+            process.wait()
+        return True
 
     def leave(self) -> None:
         """Go on without the processes; they go on without us."""
-        with suppress(OSError):
-            os.close(self.ended)
+        os.close(self.ended)
+        _left[:] = [process for process in (*_left, *self.processes) if process.poll() is None]
 
     def interrupt(self) -> None:
         """Ask the runner to end the run; asking again cuts its grace short."""
         with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGINT)
+            self.processes[0].send_signal(signal.SIGINT)
 
 
 def start_local(store: Store, request: Request, content: bytes, environ: Mapping[str, str]) -> LocalProcess:
@@ -51,16 +61,20 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
     read_end, write_end = os.pipe()
     try:
         if directory is not None:
-            runner = _start(
-                ["dayfly.backends.local_process", str(directory), store.url], directory, environ, write_end
-            )
+            commands = [["dayfly.backends.local_process", str(directory), store.url]]
         else:
             directory = _scratch_directory(request, content, environ)
-            runner = _start(["dayfly.runner", str(directory)], directory, environ, write_end)
-            _start(["dayfly.keeper", str(directory), store.url], directory, environ, write_end)
+            commands = [
+                ["dayfly.runner", str(directory)],
+                ["dayfly.keeper", str(directory), store.url],
+            ]
+        processes = tuple(_start(command, directory, environ, write_end) for command in commands)
+    except BaseException:
+        os.close(read_end)
+        raise
     finally:
         os.close(write_end)
-    return LocalProcess(process=runner, ended=read_end)
+    return LocalProcess(processes=processes, ended=read_end)
 
 
 def _start(

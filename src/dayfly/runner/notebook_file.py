@@ -7,6 +7,7 @@ memory.
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import threading
