@@ -16,8 +16,8 @@ from dayfly.runs import layout
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
 
-_left: list[subprocess.Popen[bytes]] = []
-"""Processes that go on without us. Kept, so that those that have ended can be reaped."""
+_left: set[int] = set()
+"""Process ids of children that go on without us, to be reaped once they have ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,10 @@ class LocalProcess:
     def leave(self) -> None:
         """Go on without the processes; they go on without us."""
         os.close(self.ended)
-        _left[:] = [process for process in (*_left, *self.processes) if process.poll() is None]
+        for process in self.processes:
+            if process.poll() is None:
+                _left.add(process.pid)
+                process.returncode = 0  # they are meant to go on: subprocess need not warn of it
 
     def interrupt(self) -> None:
         """Ask the runner to end the run; asking again cuts its grace short."""
@@ -57,6 +60,7 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
 
     With a store elsewhere, the run works in a directory in the user's cache and a keeper carries it.
     """
+    _reap_left()
     directory = store.path(layout.run_key(request.run_id, ""))
     read_end, write_end = os.pipe()
     try:
@@ -75,6 +79,15 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
     finally:
         os.close(write_end)
     return LocalProcess(processes=processes, ended=read_end)
+
+
+def _reap_left() -> None:
+    """Let go of children that have ended since they were left."""
+    for pid in list(_left):
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _left.discard(pid)
 
 
 def _start(
