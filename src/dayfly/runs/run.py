@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dayfly.errors import RunConflictError, RunNotFoundError
+from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError
 from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
 from dayfly.runs.chunks import ChunkReader
@@ -58,10 +58,22 @@ class Run:
 
     @property
     def output(self) -> NotebookNode:
-        """The executed notebook, as far as it has come. Raises RunConflictError when there is none."""
+        """The executed notebook, as far as it has come.
+
+        Raises RunConflictError when there is none and DamagedFileError when it is no notebook.
+        """
         from nbformat import v4
 
-        notebook: NotebookNode = v4.reads(self.output_bytes().decode())
+        content = self.output_bytes()
+        try:
+            notebook: NotebookNode = v4.reads(content.decode())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise DamagedFileError(
+                f"{self._place(layout.OUTPUT)} is damaged{where}.",
+                why=f"It should be a notebook: {type(error).__name__}: {error}.",
+                hint=f"Execute it again with: dayfly rerun {self.run_id}",
+            ) from error
         return notebook
 
     def output_bytes(self) -> bytes:
@@ -155,5 +167,8 @@ class Run:
 
     def _load(self, name: str, kind: type[M]) -> M | None:
         content = self.store.get(self._key(name))
-        path = self.store.path(self._key(name)) or f"{self.store.url}/{self._key(name)}"
-        return None if content is None else parse_model(kind, content, str(path))
+        return None if content is None else parse_model(kind, content, self._place(name))
+
+    def _place(self, name: str) -> str:
+        """Where a file of the run is, in words."""
+        return str(self.store.path(self._key(name)) or f"{self.store.url}/{self._key(name)}")
