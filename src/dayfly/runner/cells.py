@@ -27,7 +27,11 @@ from dayfly.runs.state import CellState, State
 
 @dataclass(kw_only=True)
 class CellRunner:
-    """The cells of one run. `counts` and `failed` say how far it came, at any moment."""
+    """The cells of one run. `counts` and `failed` say how far it came, at any moment.
+
+    What a finished cell leaves to write (its event, its place in the spool) is written while the
+    kernel is at work on the next one.
+    """
 
     client: OutputCollector
     kernel: LaunchedKernel
@@ -39,6 +43,7 @@ class CellRunner:
     states: dict[int, CellState] = field(default_factory=dict)
     _running: tuple[int, NotebookNode] | None = None
     _seen: tuple[int, int] = (-1, -1)
+    _to_write: list[Callable[[], None]] = field(default_factory=list)
 
     def counts(self, notebook: NotebookNode) -> CellCounts:
         """How many code cells ended how."""
@@ -56,6 +61,7 @@ class CellRunner:
 
     async def execute_all(self) -> Intent | None:
         """Execute every cell that is to be; how the run ends when it is not by reaching the last."""
+        failure: Intent | None = None
         cells = self.client.nb["cells"]
         executions = sum(will_execute(cell) for cell in cells)
         self.journal.event("notebook", cells=len(cells), executions=executions)
@@ -64,17 +70,24 @@ class CellRunner:
                 break
             if not will_execute(cell):
                 continue
-            self.journal.cell_started(index + 1, len(cells), cell["source"])
-            failure = await self._execute(index, cell)
+            failure = await self._execute(index, cell, len(cells))
             if failure is not None:
-                return self.ending.intent or failure
-        return self.ending.intent
+                break
+        self._catch_up()
+        return self.ending.intent or failure
 
-    async def _execute(self, index: int, cell: NotebookNode) -> Intent | None:
+    def _catch_up(self) -> None:
+        """Write what is left to write, in order."""
+        for write in self._to_write:
+            write()
+        self._to_write.clear()
+
+    async def _execute(self, index: int, cell: NotebookNode, total: int) -> Intent | None:
         started = utc_now()
-        self._running = (index, cell)
-        annotate_cell(cell, CellState.RUNNING, started)
+        self._to_write.append(lambda: self._begin(index, cell, total, started))
         self.client.begin_cell()
+        # Runs when the request is on its way to the kernel, and before any answer is read.
+        asyncio.get_running_loop().call_soon(self._catch_up)
         failure: Intent | None = None
         state = CellState.EXECUTED
         try:
@@ -86,8 +99,14 @@ class CellRunner:
         except DeadKernelError:
             failure = await self._kernel_died(index, cell)
             state = CellState.INTERRUPTED if self.ending.asked else CellState.FAILED
-        self._finish(index, cell, state, started, utc_now())
+        ended = utc_now()
+        self._to_write.append(lambda: self._finish(index, cell, state, started, ended))
         return failure
+
+    def _begin(self, index: int, cell: NotebookNode, total: int, started: datetime) -> None:
+        self._running = (index, cell)
+        annotate_cell(cell, CellState.RUNNING, started)
+        self.journal.cell_started(index + 1, total, cell["source"], started)
 
     @contextmanager
     def _cell_timeout(self, index: int) -> Iterator[None]:
@@ -151,7 +170,7 @@ class CellRunner:
         finish_streams(cell["outputs"])
         annotate_cell(cell, state, started, ended)
         extra = {"ename": self.failed.ename} if self.failed and state is CellState.FAILED else {}
-        self.journal.cell_finished(index + 1, state, (ended - started).total_seconds(), **extra)
+        self.journal.cell_finished(index + 1, state, ended, (ended - started).total_seconds(), **extra)
         self._save_cell(index, cell)
         if not self.client.has_displays(index):
             cell["outputs"] = []  # they are in the spool; memory stays bounded
@@ -171,6 +190,7 @@ class CellRunner:
 
     def take_snapshot(self) -> Snapshot | None:
         """The notebook now, for a checkpoint; None when nothing has come since the last one."""
+        self._catch_up()
         mark = (len(self.states), self.journal.sizes()["log"])
         if mark == self._seen and not self.client.changed_cells:
             return None

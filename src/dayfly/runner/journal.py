@@ -45,9 +45,9 @@ class Journal:
         self.state = State.REQUESTED
         self.warnings: list[str] = []
 
-    def event(self, kind: str, **fields: Any) -> None:
-        """Append one event."""
-        record = {"at": self._now().isoformat(timespec="milliseconds"), "type": kind, **fields}
+    def event(self, kind: str, at: datetime | None = None, **fields: Any) -> None:
+        """Append one event, of now when `at` is not given."""
+        record = {"at": (at or self._now()).isoformat(timespec="milliseconds"), "type": kind, **fields}
         self._append(self._events, json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
     def _append(self, stream: ChunkWriter, data: bytes) -> None:
@@ -67,15 +67,17 @@ class Journal:
         self.event("warning", message=message)
         self.line(f"warning: {message}")
 
-    def cell_started(self, number: int, total: int, source: str) -> None:
-        """Cell `number` of `total` began."""
+    def cell_started(self, number: int, total: int, source: str, at: datetime) -> None:
+        """Cell `number` of `total` began at `at`."""
         first = next((line for line in source.splitlines() if line.strip()), "")[:200]
-        self.event("cell_started", cell=number, source=first)
+        self.event("cell_started", at, cell=number, source=first)
         self.line(f"── cell {number} of {total} " + "─" * 40)
 
-    def cell_finished(self, number: int, state: CellState, duration_s: float, **fields: Any) -> None:
-        """Cell `number` ended."""
-        self.event("cell_finished", cell=number, state=state, duration_s=round(duration_s, 6), **fields)
+    def cell_finished(
+        self, number: int, state: CellState, at: datetime, duration_s: float, **fields: Any
+    ) -> None:
+        """Cell `number` ended at `at`."""
+        self.event("cell_finished", at, cell=number, state=state, duration_s=round(duration_s, 6), **fields)
 
     def text(self, text: str) -> None:
         """Append what the notebook printed, as it is."""
