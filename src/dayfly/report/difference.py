@@ -31,6 +31,8 @@ def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -
         for cell in notebook["cells"]:
             cell["metadata"] = {}
             cell.pop("execution_count", None)
+            for output in cell.get("outputs", []):
+                output.pop("execution_count", None)
             if not outputs:
                 cell.pop("outputs", None)
     difference = diff_notebooks(left, right)
