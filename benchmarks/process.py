@@ -104,7 +104,8 @@ def _drain_until_end(terminal: int, pid: int, deadline: float) -> bytes:
         while True:
             ready = [fd for fd, _ in poll.poll(max(0.0, deadline - time.perf_counter()) * 1000)]
             if not ready:
-                raise CommandError(f"Not done in time. It printed:\n{printed.decode(errors='replace')}")
+                text = printed.decode(errors="replace")
+                raise CommandError(f"{_name(pid)} was not done in time. It printed:\n{text}")
             if terminal in ready:
                 try:
                     printed = (printed + os.read(terminal, 1 << 16))[-_KEPT_OUTPUT_BYTES:]
