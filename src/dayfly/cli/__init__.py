@@ -24,11 +24,11 @@ def main() -> None:
 
 
 def _run() -> int:
-    from dayfly.cli.app import app
+    from dayfly.cli.app import make_app
     from dayfly.errors import DayflyError
 
     try:
-        app(prog_name="dayfly")
+        make_app(sys.argv[1] if sys.argv[1:] else None)(prog_name="dayfly")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except DayflyError as error:

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Annotated
 
 import typer
 
 from dayfly._version import __version__
-from dayfly.cli import compare, configuration, inspection, look, manage, run
 
-app = typer.Typer(
-    name="dayfly",
-    help="Run a notebook on a machine that lives exactly as long as the notebook does.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_COMMANDS = {
+    "run": ("run", "run"),
+    "rerun": ("run", "rerun"),
+    "attach": ("run", "attach"),
+    "inspect": ("inspection", "inspect"),
+    "ps": ("look", "ps"),
+    "show": ("look", "show"),
+    "logs": ("look", "logs"),
+    "stop": ("manage", "stop"),
+    "open": ("compare", "open_run"),
+    "fetch": ("compare", "fetch"),
+    "verify": ("compare", "verify"),
+    "diff": ("compare", "diff"),
+    "rm": ("manage", "rm"),
+    "prune": ("manage", "prune"),
+    "config": ("configuration", "config"),
+}
+"""Each command's module and function, in the order in which --help lists them."""
+
+
+def make_app(only: str | None = None) -> typer.Typer:
+    """The command line; when `only` is the name of a command, with that command alone.
+
+    Typer looks at every parameter of every command it is given, which takes longer than `dayfly ps`.
+    """
+    app = typer.Typer(
+        name="dayfly",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(dayfly)
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        module, function = _COMMANDS[name]
+        app.command(name=name)(getattr(importlib.import_module(f"dayfly.cli.{module}"), function))
+    return app
 
 
 def _print_version(asked: bool) -> None:
@@ -25,14 +54,9 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def dayfly(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Run a notebook on a machine that lives exactly as long as the notebook does."""
-
-
-for module in (run, inspection, look, manage, compare, configuration):
-    module.register(app)

@@ -10,14 +10,6 @@ import typer
 from dayfly.cli.options import JsonOption, RunArgument, StoreOption, find_run
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command(name="open")(open_run)
-    app.command()(fetch)
-    app.command()(verify)
-    app.command()(diff)
-
-
 def open_run(
     name: RunArgument = "last",
     html: Annotated[

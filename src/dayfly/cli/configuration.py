@@ -12,11 +12,6 @@ import typer
 from dayfly.cli.options import JsonOption
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command()(config)
-
-
 def config(
     as_json: JsonOption = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of dayfly.toml.")] = False,

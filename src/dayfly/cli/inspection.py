@@ -11,11 +11,6 @@ import typer
 from dayfly.cli.options import JsonOption
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command()(inspect)
-
-
 def inspect(
     notebook: Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="A notebook.")],
     as_json: JsonOption = False,

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 _NEWEST = 20
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command()(ps)
-    app.command()(show)
-    app.command()(logs)
-
-
 def ps(
     everything: Annotated[bool, typer.Option("--all", "-a", help="Every run, not the newest 20.")] = False,
     state: Annotated[

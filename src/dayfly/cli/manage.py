@@ -13,13 +13,6 @@ from dayfly.cli.options import RunArgument, StoreOption, find_run, open_store_fr
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command()(stop)
-    app.command()(rm)
-    app.command()(prune)
-
-
 def stop(
     name: RunArgument,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,

@@ -35,13 +35,6 @@ DetachOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command()(run)
-    app.command()(rerun)
-    app.command()(attach)
-
-
 def run(
     notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, or - for standard input.")],
     parameter: Annotated[
