@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from dayfly.runs.status import put_status
 from dayfly.runs.store import Entry, Store
 
 RUN_ID = "20261123-101502-analysis-7f3a"
+Calls = list[tuple[Any, ...]]
+Keys = list[str]
 NOW = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
 
 
@@ -124,9 +127,12 @@ class FakeClock:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingStore(Store):
-    """A store that notes each call: (`get`, key), (`put`, key, bytes), (`list`, prefix)."""
+    """A store that notes each call: (`get`, key), (`put`, key, bytes), (`list`, prefix);
+    and each key that a listing gave.
+    """
 
-    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    calls: Calls = field(default_factory=list)
+    listed: Keys = field(default_factory=list)
 
     def get(self, key: str) -> bytes | None:
         self.calls.append(("get", key))
@@ -142,13 +148,15 @@ class RecordingStore(Store):
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
         self.calls.append(("list", prefix))
-        return super().list(prefix, after=after)
+        for entry in super().list(prefix, after=after):
+            self.listed.append(entry.key)
+            yield entry
 
     def count(self, kind: str) -> int:
         """How many calls of this kind there were."""
         return sum(call[0] == kind for call in self.calls)
 
-    def puts(self) -> list[str]:
+    def puts(self) -> Keys:
         """The keys that were written, in order."""
         return [call[1] for call in self.calls if call[0] == "put"]
 
@@ -157,7 +165,7 @@ class RecordingStore(Store):
 class FailingStore(RecordingStore):
     """A store whose next `failures` writes fail; those to a key that contains a word of `refuses`, always."""
 
-    failures: list[None] = field(default_factory=list)
+    failures: deque[None] = field(default_factory=deque)
     refuses: tuple[str, ...] = ()
 
     def put(self, key: str, data: bytes | Path) -> None:
@@ -176,4 +184,6 @@ def recording_store() -> RecordingStore:
 
 def failing_store(failures: int = 0, *, refuses: tuple[str, ...] = ()) -> FailingStore:
     """A store in memory that fails."""
-    return FailingStore(objects=MemoryStore(), url="memory://", failures=[None] * failures, refuses=refuses)
+    return FailingStore(
+        objects=MemoryStore(), url="memory://", failures=deque([None] * failures), refuses=refuses
+    )

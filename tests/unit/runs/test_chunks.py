@@ -1,4 +1,4 @@
-import os
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_however_a_stream_is_cut_and_read_the_bytes_are_the_same(
     reading = ChunkReader(store, "runs/r/log")
     read = b""
     bounds = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in itertools.pairwise(bounds):
         # The chunk grows before the next begins, as the runner's do.
         half = data.draw(st.integers(begin, end))
         store.put(f"runs/r/log/{chunk_name(begin, '.txt')}", stream[begin:half])
@@ -65,13 +65,13 @@ def test_what_is_appended_is_there_at_once(tmp_path: Path, writer: ChunkWriter) 
 def test_a_stream_goes_on_in_a_new_chunk_when_one_is_full(tmp_path: Path, writer: ChunkWriter) -> None:
     writer.append(b"a" * CHUNK_BYTES)
     writer.append(b"b")
-    names = sorted(os.listdir(tmp_path / "runs/r/log"))
+    names = sorted(path.name for path in (tmp_path / "runs/r/log").iterdir())
     assert names == [chunk_name(0, ".txt"), chunk_name(CHUNK_BYTES, ".txt")]
     assert writer.size == CHUNK_BYTES + 1
 
 
 def test_nothing_is_made_before_the_first_append(tmp_path: Path, writer: ChunkWriter) -> None:
-    assert os.listdir(tmp_path / "runs/r/log") == []
+    assert list((tmp_path / "runs/r/log").iterdir()) == []
 
 
 def test_an_append_after_close_goes_on_where_the_stream_ended(tmp_path: Path, writer: ChunkWriter) -> None:
