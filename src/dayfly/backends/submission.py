@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,12 +154,23 @@ def create_run(store: Store, submission: Submission) -> Request:
     request = submission.request
     for _ in range(_ID_ATTEMPTS):
         if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
-            store.put(layout.run_key(request.run_id, layout.INPUT), submission.content)
-            put_status(store, request.run_id, State.REQUESTED, request.created)
+            _complete(store, request, submission.content)
             return request
         again = ids.new_run_id(ids.notebook_slug(request.run_id), datetime.now(UTC))
         request = request.model_copy(update={"run_id": again})
     raise StoreError(f"No free run id could be found in {store.url}.")
+
+
+def _complete(store: Store, request: Request, content: bytes) -> None:
+    """What a run needs beside its request; without it, not even the request stays."""
+    try:
+        store.put(layout.run_key(request.run_id, layout.INPUT), content)
+        put_status(store, request.run_id, State.REQUESTED, request.created)
+    except BaseException:
+        with suppress(StoreError):
+            names = (layout.INPUT, layout.REQUEST)
+            store.delete([layout.run_key(request.run_id, name) for name in names])
+        raise
 
 
 def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:

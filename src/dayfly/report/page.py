@@ -1,8 +1,8 @@
 """An executed notebook as one HTML page whose scripts cannot run.
 
-Two defences, each enough on its own: nbconvert's sanitiser (bleach) takes scripts and handlers out of
-markdown and outputs, and a content security policy in the page allows no script, no frame, no form
-and no request to anywhere. So a page may be opened from disk whatever the notebook printed.
+Two defences, each enough on its own: what markdown and outputs hold is sanitised, and a content
+security policy in the page allows no script, no frame, no form and no request to anywhere. So a
+page may be opened from disk whatever the notebook printed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ def render_page(run: Run) -> str:
     """The page. Raises RunConflictError when the run has no executed notebook yet."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(sanitize_html=True, embed_images=True)  # type: ignore[no-untyped-call]
-    body, _ = exporter.from_notebook_node(run.output, {"metadata": {"name": run.run_id}})
+    from dayfly.report.sanitize import clean_html, without_svg
+
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        sanitize_html=True,  # makes the template call this filter on all that the notebook holds
+        filters={"clean_html": clean_html},
+    )
+    notebook = without_svg(run.output)
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": run.run_id}})
     return _harden(body)
 
 
