@@ -7,3 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if ! command -v chromium >/dev/null; then
   scripts/apt-install.sh chromium fonts-liberation
 fi
+
+# End-to-end tests: a terminal to watch the live view in, and a clock that can be made to jump.
+if ! command -v tmux >/dev/null || ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
+  scripts/apt-install.sh tmux libfaketime
+fi
