@@ -25,8 +25,8 @@ from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
 from dayfly.runs.result import Reason, Result
 from dayfly.runs.state import State
 
-_RESERVE = ".reserve"
-_RESERVE_BYTES = 256 * 1024
+_RESERVES = {".reserve": 256 * 1024, ".reserve-for-the-result": 64 * 1024}
+"""Two: what is written last must not find that what came before has used it all."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _STREAMS = {layout.EVENTS: ".jsonl", layout.LOG: ".txt"}
 _HASHED = (layout.REQUEST, layout.INPUT, layout.OUTPUT)
@@ -35,12 +35,14 @@ _HASHED = (layout.REQUEST, layout.INPUT, layout.OUTPUT)
 def keep_reserve(run_dir: Path) -> None:
     """Put disk space aside, so that the end of the run can be told on a disk that is full."""
     with contextlib.suppress(OSError):
-        (run_dir / _RESERVE).write_bytes(bytes(_RESERVE_BYTES))
+        for name, size in _RESERVES.items():
+            (run_dir / name).write_bytes(bytes(size))
 
 
-def release_reserve(run_dir: Path) -> None:
-    """Give that space back."""
-    (run_dir / _RESERVE).unlink(missing_ok=True)
+def release_reserve(run_dir: Path, *, all_of_it: bool = False) -> None:
+    """Give that space back: the first part, for the notebook, or `all_of_it`, for the result."""
+    for name in list(_RESERVES) if all_of_it else list(_RESERVES)[:1]:
+        (run_dir / name).unlink(missing_ok=True)
 
 
 async def save_notebook(session: Session, end: Intent) -> Intent:
@@ -106,7 +108,7 @@ async def close_run(session: Session, end: Intent) -> Result:
             message=f"The run's files could not all be saved ({error}).",
         )
         receipt = None
-    release_reserve(session.run_dir)
+    release_reserve(session.run_dir, all_of_it=True)
     result = make_result(session, end).model_copy(
         update={
             "ended": session.result.ended if session.result else utc_now(),

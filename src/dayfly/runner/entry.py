@@ -46,7 +46,7 @@ def record_failure(
 ) -> Result:
     """The result of a run that could not be executed at all."""
     now = utc_now()
-    release_reserve(run_dir)
+    release_reserve(run_dir, all_of_it=True)
     result = Result(
         run_id=run_dir.name,
         state=State.FAILED,

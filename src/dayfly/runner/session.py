@@ -180,7 +180,6 @@ def _storage_failed(session: Session, error: OSError) -> None:
     if session.ending.asked:
         return
     full = error.errno in _DISK_FULL
-    closing.release_reserve(session.run_dir)
     session.ending.ask(
         Intent(
             state=State.FAILED,
