@@ -130,7 +130,7 @@ def run(
     ] = None,
     output_limit: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="How much output is kept: 100MB.", rich_help_panel=_SETTINGS),
+        typer.Option(metavar="SIZE", help="How much output is kept: 500MB.", rich_help_panel=_SETTINGS),
     ] = None,
     allow_errors: Annotated[
         bool | None,

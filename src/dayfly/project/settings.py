@@ -55,7 +55,8 @@ class Settings(BaseModel):
         10.0, description="How long a cell has to end after being interrupted before its kernel is killed."
     )
     output_limit: Size = Field(
-        100_000_000, description="How much output a run keeps in its notebook and in its log, each."
+        100 << 20,
+        description="How much output a run keeps in its notebook, and in its log. Default: 100 MiB.",
     )
     allow_errors: bool = Field(default=False, description="Go on after a cell that raises, as nbclient does.")
 

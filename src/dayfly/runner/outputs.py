@@ -16,6 +16,8 @@ from dayfly.runner.serialize import LONG_TEXT
 
 _OVERWRITTEN = re.compile(r".*\r(?=[^\r\n])")
 _PIECES = 256
+_OTHER_DATA_BYTES = 64
+"""What JSON data is counted as."""
 _OUTPUT_KINDS = {"stream", "error", "display_data", "execute_result"}
 
 
@@ -196,12 +198,19 @@ def _collapse(text: str) -> str:
 
 
 def _size(kind: str, content: dict[str, Any]) -> int:
-    """About how many bytes an output takes in the notebook."""
+    """About how many bytes an output has: of a picture, its own, not those of its base64 form."""
     if kind == "stream":
         return len(content["text"])
     if kind == "error":
         return sum(len(line) for line in content.get("traceback", []))
-    return sum(len(data) if isinstance(data, str) else 64 for data in content.get("data", {}).values())
+    return sum(_size_of_data(mime, data) for mime, data in content.get("data", {}).items())
+
+
+def _size_of_data(mime: str, data: Any) -> int:
+    if not isinstance(data, str):
+        return _OTHER_DATA_BYTES
+    is_text = mime.startswith("text/") or mime.endswith(("+xml", "/json", "+json"))
+    return len(data) if is_text else len(data) * 3 // 4
 
 
 def _as_text(kind: str, content: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ class Request(Model):
     timeout_s: float | None = None
     cell_timeout_s: float | None = None
     grace_s: float = 10.0
-    output_limit_bytes: int = 100_000_000
+    output_limit_bytes: int = 100 << 20
     allow_errors: bool = False
     output_copy: str | None = None
     """Where the executed notebook is also written when the run has ended, absolute."""
