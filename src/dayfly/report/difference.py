@@ -22,7 +22,7 @@ def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -
     except ImportError as error:
         raise MissingExtraError(
             "dayfly diff needs nbdime.",
-            why="It is an optional part, because it brings a hundred packages with it.",
+            why="It is an optional part, because it brings some thirty packages with it.",
             hint="Install it with: pip install 'dayfly[diff]'",
         ) from error
     left, right = one.output, other.output
