@@ -51,7 +51,7 @@ def _escape(text: _Text) -> Iterator[bytes]:
 
 
 def _split_cell(cell: Cell, long_texts: dict[str, _Text]) -> Cell:
-    split = {**cell, "source": _split(cell["source"], {})}
+    split = {**cell, "source": "".join(cell["source"]).splitlines(keepends=True)}
     if cell["cell_type"] == "code":
         # In the order in which sorted keys put them into the file.
         split["outputs"] = [_split_output(output, long_texts) for output in cell.get("outputs", [])]
@@ -75,7 +75,7 @@ def _split_data(mime: str, data: Any, long_texts: dict[str, _Text]) -> Any:
 
 def _split(text: Any, long_texts: dict[str, _Text]) -> Any:
     """A text as a list of lines; a long one as a mark that stands for it; anything else as it is."""
-    if isinstance(text, list):
+    if isinstance(text, list) and all(isinstance(piece, str) for piece in text):
         if sum(map(len, text)) > LONG_TEXT:
             return _mark(text, long_texts)
         text = "".join(text)
