@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -15,11 +15,12 @@ from nbformat import NotebookNode
 from dayfly.runner.annotate import annotate_cell
 from dayfly.runner.connection import exit_description, wait_for_exit
 from dayfly.runner.ending import Ending, Intent
-from dayfly.runner.journal import Journal, utc_now
+from dayfly.runner.journal import Journal, steady_s, utc_now
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import will_execute
 from dayfly.runner.notebook_file import NotebookFile, Snapshot
 from dayfly.runner.outputs import OutputCollector, finish_streams
+from dayfly.runner.serialize import Text
 from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, FailedCell, Reason
 from dayfly.runs.state import CellState, State
@@ -83,7 +84,7 @@ class CellRunner:
         self._to_write.clear()
 
     async def _execute(self, index: int, cell: NotebookNode, total: int) -> Intent | None:
-        started = utc_now()
+        started, began_s = utc_now(), steady_s()
         self._to_write.append(lambda: self._begin(index, cell, total, started))
         self.client.begin_cell()
         # Runs when the request is on its way to the kernel, and before any answer is read.
@@ -99,7 +100,7 @@ class CellRunner:
         except DeadKernelError:
             failure = await self._kernel_died(index, cell)
             state = CellState.INTERRUPTED if self.ending.asked else CellState.FAILED
-        ended = utc_now()
+        ended = started + timedelta(seconds=steady_s() - began_s)  # the wall clock may have jumped
         self._to_write.append(lambda: self._finish(index, cell, state, started, ended))
         return failure
 
@@ -211,8 +212,8 @@ def make_collector(
     *,
     request: Request,
     journal: Journal,
+    file: NotebookFile,
     client: Any,
-    on_truncated: Callable[[int], None],
 ) -> OutputCollector:
     """Nbclient's NotebookClient for a kernel that is there already."""
     collector = OutputCollector(
@@ -222,8 +223,20 @@ def make_collector(
         # still on its way, and sockets that drop nothing always bring it.
         iopub_timeout=24 * 3600,
     )
+
+    def park(text: str) -> Text:
+        try:
+            return file.park(text)
+        except OSError as error:
+            journal.on_failure(error)
+            return text
+
+    collector.park = park
     collector.on_text = journal.text
-    collector.on_truncated = on_truncated
+    collector.on_truncated = lambda index: journal.warn(
+        f"The output of cell {index + 1} was truncated: the run has reached its limit of "
+        f"{request.output_limit_bytes:,} bytes."
+    )
     collector.limit_bytes = request.output_limit_bytes
     collector.kc = client
     with suppress(AttributeError):

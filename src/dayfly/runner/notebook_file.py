@@ -2,7 +2,7 @@
 
 Each cell is serialised once, when it is finished, into a spool file beside the output; a
 checkpoint joins the parts and replaces the file atomically. Finished outputs need not stay in
-memory.
+memory, and long texts of a cell that still runs are parked there too.
 """
 
 from __future__ import annotations
@@ -16,24 +16,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from dayfly.runner.notebook import Cell, Notebook
-from dayfly.runner.serialize import dump_cell, dump_metadata
+from dayfly.runner.serialize import Parked, dump_cell, dump_metadata, escape
 
 _COPY_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Where a cell's JSON lies in the spool."""
-
-    offset: int
-    length: int
+_Parts = tuple[Parked, ...]
+"""Where a cell's JSON lies in the spool."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """The notebook at one moment: cheap to take, and written later, by another thread if need be."""
 
-    parts: tuple[_Part | Cell, ...]
+    parts: tuple[_Parts | Cell, ...]
     metadata: bytes
     minor: int
 
@@ -49,7 +43,7 @@ class NotebookFile:
         self._end = 0
         # The last save waits for a checkpoint that is being written in a thread.
         self._writing = threading.Lock()
-        self._parts: list[_Part] = []
+        self._parts: list[_Parts] = []
         self.metadata: dict[str, Any] = notebook["metadata"]
         for cell in notebook["cells"]:
             self._parts.append(self._append(cell))
@@ -58,21 +52,34 @@ class NotebookFile:
         """Take the cell as it is now; what was there before is replaced."""
         self._parts[index] = self._append(cell)
 
-    def _append(self, cell: Cell) -> _Part:
-        position = self._end
+    def park(self, text: str) -> Parked:
+        """Put a text of a cell that still runs on disk, as it will stand in the file."""
+        begin = self._end
+        for piece in escape(text):
+            self._spool_bytes(piece)
+        return Parked(begin, self._end - begin)
+
+    def _append(self, cell: Cell) -> _Parts:
+        parts = []
+        begin = self._end
         for piece in dump_cell(cell):
-            view = memoryview(piece)
-            while view:
-                written = os.pwrite(self._spool.fileno(), view, position)
-                position += written
-                view = view[written:]
-        part = _Part(self._end, position - self._end)
-        self._end = position
-        return part
+            if isinstance(piece, bytes):
+                self._spool_bytes(piece)
+                continue
+            parts += [Parked(begin, self._end - begin), piece]
+            begin = self._end
+        return (*parts, Parked(begin, self._end - begin))
+
+    def _spool_bytes(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._spool.fileno(), view, self._end)
+            self._end += written
+            view = view[written:]
 
     def snapshot(self, running: tuple[int, Cell] | None = None) -> Snapshot:
         """The notebook now; `running` is the index and content of a cell that is not finished."""
-        parts: list[_Part | Cell] = list(self._parts)
+        parts: list[_Parts | Cell] = list(self._parts)
         if running is not None:
             parts[running[0]] = _freeze(running[1])
         return Snapshot(parts=tuple(parts), metadata=dump_metadata(self.metadata), minor=self._minor)
@@ -87,9 +94,10 @@ class NotebookFile:
         try:
             with temporary.open("wb") as stream:
                 stream.write(b'{\n "cells": [')
-                for number, part in enumerate(snapshot.parts):
+                for number, parts in enumerate(snapshot.parts):
                     stream.write(b",\n" if number else b"\n")
-                    self._copy(part, stream)
+                    for part in dump_cell(parts) if isinstance(parts, dict) else parts:
+                        self._copy(part, stream)
                 stream.write(b"\n ],\n" if snapshot.parts else b"],\n")
                 stream.write(b' "metadata": ' + snapshot.metadata)
                 stream.write(b',\n "nbformat": 4,\n "nbformat_minor": %d\n}\n' % snapshot.minor)
@@ -100,9 +108,9 @@ class NotebookFile:
             raise
         return size
 
-    def _copy(self, part: _Part | Cell, stream: IO[bytes]) -> None:
-        if isinstance(part, dict):
-            stream.writelines(dump_cell(part))
+    def _copy(self, part: bytes | Parked, stream: IO[bytes]) -> None:
+        if isinstance(part, bytes):
+            stream.write(part)
             return
         for start in range(0, part.length, _COPY_BYTES):
             length = min(_COPY_BYTES, part.length - start)

@@ -12,10 +12,9 @@ from nbformat import NotebookNode
 
 from dayfly.runner.connection import OutputChannel
 from dayfly.runner.notebook import tags_of
-from dayfly.runner.serialize import LONG_TEXT
+from dayfly.runner.serialize import LONG_TEXT, Text
 
 _OVERWRITTEN = re.compile(r".*\r(?=[^\r\n])")
-_PIECES = 256
 _OTHER_DATA_BYTES = 64
 """What JSON data is counted as."""
 _OUTPUT_KINDS = {"stream", "error", "display_data", "execute_result"}
@@ -24,12 +23,14 @@ _OUTPUT_KINDS = {"stream", "error", "display_data", "execute_result"}
 class OutputCollector(NotebookClient):
     """nbclient's message handling with bounded outputs.
 
-    `on_text` receives what a person would see of each output, for the console log. A run keeps
+    `on_text` receives what a person would see of each output, for the console log; `park` puts long
+    texts on disk. A run keeps
     `limit_bytes` of output; what comes after is dropped with a note in the cell (once a cell).
     """
 
     on_text: Callable[[str], None]
     on_truncated: Callable[[int], None]
+    park: Callable[[str], Text]
     limit_bytes: int
 
     def reset_execution_trackers(self) -> None:
@@ -38,6 +39,7 @@ class OutputCollector(NotebookClient):
         self._kept = 0
         self._kept_of_cell = 0
         self._truncated = False
+        self._loose = 0  # characters of the stream that grows now which are in memory
         self.changed_cells: set[int] = set()
 
     def begin_cell(self) -> None:
@@ -85,13 +87,39 @@ class OutputCollector(NotebookClient):
         if kind == "stream":
             last = outs[-1] if outs else None
             if last is not None and last["output_type"] == "stream" and last["name"] == content["name"]:
-                _append_text(last["text"], content["text"])
+                self._append_text(last["text"], content["text"])
                 return None
-        elif display_id:
-            places = self._display_id_map.setdefault(display_id, {})
-            places.setdefault(cell_index, []).append(len(outs))
+            self._loose = len(content["text"])
+        else:
+            self._park_data(content)
+            if display_id:
+                places = self._display_id_map.setdefault(display_id, {})
+                places.setdefault(cell_index, []).append(len(outs))
         outs.append(_make_output(kind, content))
         return outs[-1]
+
+    def _append_text(self, pieces: list[Text], text: str) -> None:
+        """Add text to a stream.
+
+        Whenever a mebibyte has come, it becomes what a terminal would show of it, so that a progress bar
+        drawn with carriage returns does not grow for hours, and what is still long is parked.
+        """
+        pieces.append(text)
+        self._loose += len(text)
+        if self._loose < LONG_TEXT:
+            return
+        joined = _collapse(_take_loose(pieces))
+        if len(joined) < LONG_TEXT // 2:
+            pieces.append(joined)
+        else:
+            end = joined.rfind("\n") + 1 or len(joined)
+            pieces += [self.park(joined[:end]), joined[end:]]
+        self._loose = len(pieces[-1]) if isinstance(pieces[-1], str) else 0
+
+    def _park_data(self, content: dict[str, Any]) -> None:
+        for mime, data in content.get("data", {}).items():
+            if isinstance(data, str) and len(data) > LONG_TEXT:
+                content["data"][mime] = self.park(data)
 
     async def _check_raise_for_error(
         self,
@@ -167,30 +195,22 @@ def _make_output(kind: str, content: dict[str, Any]) -> NotebookNode:
 
 
 def finish_streams(outputs: list[NotebookNode]) -> None:
-    """Make each stream's text what a terminal would show of it: overwritten parts removed.
-
-    A text that nothing was overwritten in stays in pieces while it is long: joining would double it.
-    """
+    """Make each stream's text what a terminal would show of it: overwritten parts removed."""
     for output in outputs:
         if output["output_type"] != "stream" or not isinstance(output["text"], list):
             continue
         pieces = output["text"]
-        if sum(map(len, pieces)) <= LONG_TEXT or any("\r" in piece for piece in pieces):
-            output["text"] = _collapse("".join(pieces))
+        rest = _collapse(_take_loose(pieces))
+        output["text"] = [*pieces, rest] if pieces else rest
 
 
-def _append_text(pieces: list[str], text: str) -> None:
-    """Add text to a stream.
-
-    Now and then the unfinished line at the end is collapsed, so that a progress bar drawn with
-    carriage returns does not grow for hours; finished lines stay as they are, so each byte is handled
-    a constant number of times.
-    """
-    pieces.append(text)
-    if len(pieces) % _PIECES == 0 and "\r" in text:
-        joined = _collapse("".join(pieces[-_PIECES:]))
-        line_end = joined.rfind("\n") + 1
-        pieces[-_PIECES:] = [joined[:line_end], joined[line_end:]]
+def _take_loose(pieces: list[Text]) -> str:
+    """Remove and join what comes after the last parked piece."""
+    loose: list[str] = []
+    while pieces and isinstance(last := pieces[-1], str):
+        loose.append(last)
+        pieces.pop()
+    return "".join(reversed(loose))
 
 
 def _collapse(text: str) -> str:

@@ -111,11 +111,8 @@ async def _execute_with(session: Session, client: KernelClient) -> Intent:
             session.notebook,
             request=session.request,
             journal=session.journal,
+            file=session.file,
             client=client,
-            on_truncated=lambda index: session.journal.warn(
-                f"The output of cell {index + 1} was truncated: the run has reached its limit of "
-                f"{session.request.output_limit_bytes:,} bytes."
-            ),
         ),
         kernel=session.kernel,
         request=session.request,
