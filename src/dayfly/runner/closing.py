@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 from dayfly._version import __version__
@@ -18,7 +19,7 @@ from dayfly.runner import annotate
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Intent
 from dayfly.runner.facts import Facts
-from dayfly.runner.journal import utc_now
+from dayfly.runner.journal import steady_s, utc_now
 from dayfly.runner.outputs_folder import make_names_portable
 from dayfly.runs import layout
 from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
@@ -76,15 +77,15 @@ async def _write_twice(session: Session) -> None:
 
 def make_result(session: Session, end: Intent) -> Result:
     """How the run ended, as of now."""
-    ended = utc_now()
+    took = timedelta(seconds=steady_s() - session.began_s)  # the wall clock may have jumped
     return Result(
         run_id=session.request.run_id,
         state=end.state,
         reason=end.reason,
         message=end.message,
         started=session.started,
-        ended=ended,
-        duration_s=round((ended - session.started).total_seconds(), 3),
+        ended=session.started + took,
+        duration_s=round(took.total_seconds(), 3),
         cells=session.count_cells(),
         failed_cell=session.cells.failed if session.cells else None,
         warnings=session.journal.warnings,
