@@ -7,6 +7,7 @@ is always what the code says.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -95,9 +96,13 @@ def _argument_usage(parameter: Any) -> str:
 
 def _spelling(option: Any) -> str:
     value = "" if option.is_flag else f" {option.metavar or option.name.upper()}"
-    spellings = [f"`{name}{value}`" for name in sorted(option.opts, key=len, reverse=True)]
-    spellings += [f"`{name}`" for name in option.secondary_opts]
-    return ", ".join(spellings).replace("|", "\\|")
+    spellings = [f"{name}{value}" for name in sorted(option.opts, key=len, reverse=True)]
+    return ", ".join(_code(spelling) for spelling in [*spellings, *option.secondary_opts])
+
+
+def _code(text: str) -> str:
+    """Text as code in a table, where one renderer of Markdown escapes a bar and another does not."""
+    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def _meaning(parameter: Any, command: str) -> str:
