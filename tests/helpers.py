@@ -133,7 +133,8 @@ class Place:
         done = self.cli("run", str(self.notebook(name)), "--detach", "--quiet", *options, environ=environ)
         run = self.find(done.out.strip())
         try:
-            wait_for(lambda: says in run.log(), f"{says!r} in the log of {name}")
+            wait_for(lambda: says in run.log() or run.result, f"{says!r} in the log of {name}")
+            assert says in run.log(), run.result
             yield run
         finally:
             end_processes(run)

@@ -119,14 +119,14 @@ def test_fault_44_a_damaged_file_in_the_store(place: Place) -> None:
     result.write_text(intact)
 
     output = _damage(run, layout.OUTPUT, "{\n nonsense")
-    for command in (["open", "--html", "x.html"], ["diff", "last"]):
-        done = place.cli(command[0], run.run_id, *command[1:], code=5)
+    for command, *rest in (["open", "--html", "x.html"], ["diff", "last"]):
+        done = place.cli(command, run.run_id, *rest, code=5)
         assert f"{output} is damaged, line 2." in done.err
     assert "output.ipynb has changed" in place.cli("verify", run.run_id, code=1).out
 
     request = _damage(run, layout.REQUEST, '{\n "version": 1,\n "kernel": 7\n}')
-    for command in ("show", "rerun"):
-        done = place.cli(command, run.run_id, code=5)
+    for also in ("show", "rerun"):
+        done = place.cli(also, run.run_id, code=5)
         assert f"{request} is damaged" in done.err
 
     with (run_dir_of(run) / layout.EVENTS / "000000000000.jsonl").open("a") as events:
