@@ -18,6 +18,8 @@ from typing import Any
 from dayfly.runner.notebook import Cell
 
 LONG_TEXT = 1 << 20
+_SPLIT = {"application/javascript", "image/svg+xml"}
+"""What nbformat splits into lines, besides `text/`."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ def _split_output(output: dict[str, Any], long_texts: dict[str, _Texts]) -> dict
 
 
 def _split_data(mime: str, data: Any, long_texts: dict[str, _Texts]) -> Any:
-    if mime == "application/json" or mime.endswith("+json"):
-        return data
-    return _split(data, long_texts)
+    if mime.startswith("text/") or mime in _SPLIT:
+        return _split(data, long_texts)
+    if isinstance(data, Parked) or (isinstance(data, str) and len(data) > LONG_TEXT):
+        return _mark(data, long_texts)
+    return data
 
 
 def _split(text: Any, long_texts: dict[str, _Texts]) -> Any:
