@@ -57,7 +57,7 @@ def inspect_parameters(notebook: Notebook) -> list[Parameter] | None:
             return list(_from_python(source))
         except (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError):
             pass
-    return list(_from_lines(source))
+    return list({parameter.name: parameter for parameter in _from_lines(source)}.values())
 
 
 def _from_python(source: str) -> Iterator[Parameter]:
