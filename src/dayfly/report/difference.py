@@ -23,7 +23,7 @@ def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -
         raise MissingExtraError(
             "dayfly diff needs nbdime.",
             why="It is an optional part, because it brings some thirty packages with it.",
-            hint="Install it with: pip install 'dayfly[diff]'",
+            hint="Install it, in a clone of dayfly, with: pip install '.[diff]'",
         ) from error
     left, right = one.output, other.output
     for notebook in (left, right):

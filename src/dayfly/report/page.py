@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 import tempfile
+import warnings
 import webbrowser
 from pathlib import Path
 
@@ -32,7 +33,10 @@ def render_page(run: Run) -> str:
         filters={"clean_html": clean_html},
     )
     notebook = without_svg(run.output)
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": run.run_id}})
+    with warnings.catch_warnings():
+        # Where dayfly is a tool of its own there is no IPython, and Python's own colours will do.
+        warnings.filterwarnings("ignore", message="IPython3 lexer unavailable")
+        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": run.run_id}})
     return _harden(body)
 
 

@@ -45,7 +45,7 @@ def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: Clie
         raise StoreError(
             f"No AWS credentials for s3://{bucket} in the environment.",
             why="Profiles, SSO and roles are read by boto3, which is not installed.",
-            hint="Install it with: pip install 'dayfly[aws]'",
+            hint="Install it, in a clone of dayfly, with: pip install '.[aws]'",
         ) from error
     from obstore.store import S3Store
 
