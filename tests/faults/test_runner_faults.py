@@ -206,8 +206,8 @@ def test_fault_25_the_wall_clock_jumps_ahead(
 def test_fault_25_the_wall_clock_jumps_back(place: Place, jumping_clock: tuple[Path, dict[str, str]]) -> None:
     """A limit of three seconds strikes after three seconds, and no time that is told is negative."""
     clock, environ = jumping_clock
-    began = time.monotonic()
-    with place.running("waits", "--timeout", "3s", says="waiting for a file", environ=environ) as run:
+    with place.running("waits", "--cell-timeout", "3s", says="waiting for a file", environ=environ) as run:
+        began = time.monotonic()
         clock.write_text("-1h\n")
         assert run.wait(30) is State.TIMED_OUT
         assert time.monotonic() - began < 15
