@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 _INTERRUPTED = 130
 
@@ -41,6 +40,8 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception:  # noqa: BLE001 -- a fault of ours: the traceback is what helps
+        import traceback
+
         traceback.print_exc()
         return 1
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,6 +81,8 @@ def _execute(
         from dayfly.runner.entry import record_failure
 
         if not isinstance(error, DayflyError):
+            import traceback
+
             traceback.print_exc()
         kernel_missing = isinstance(error, KernelMissingError)
         return record_failure(run_dir, error, on_state, kernel_missing=kernel_missing).state.exit_code
