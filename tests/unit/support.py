@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,6 +109,14 @@ def make_notebook(*cells: dict[str, Any], language: str = "python", minor: int =
 def to_content(notebook: dict[str, Any]) -> bytes:
     """The notebook as a file has it."""
     return json.dumps(notebook).encode()
+
+
+def wait_for(look: Callable[[], object], *, within_s: float = 20) -> None:
+    """Look until it is so; a test that waits in vain fails."""
+    deadline = time.monotonic() + within_s
+    while not look():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
 
 
 @dataclass

@@ -1,5 +1,3 @@
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,14 +7,7 @@ from dayfly.keeper.heart import Heart
 from dayfly.runs import layout
 from dayfly.runs.state import State
 from dayfly.runs.status import state_of_size
-from tests.unit.support import RUN_ID
-
-
-def wait_for(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+from tests.unit.support import RUN_ID, wait_for
 
 
 @pytest.fixture
