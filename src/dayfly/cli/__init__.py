@@ -29,7 +29,9 @@ def _run() -> int:
     try:
         make_app(sys.argv[1] if sys.argv[1:] else None)(prog_name="dayfly")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        # Click turns a reader that has seen enough into a failure.
+        code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
+        return code if isinstance(code, int) else int(code is not None)
     except DayflyError as error:
         from dayfly.cli.text import print_error
 
