@@ -10,6 +10,8 @@ from pathlib import Path
 from dayfly.errors import KernelMissingError
 from dayfly.runs.request import PythonEnvironment
 
+OWN_ENVIRONMENT = "dayfly's own environment"
+
 
 def choose_python(
     asked: str | None, *, source: str, folders: list[Path], environ: Mapping[str, str]
@@ -27,7 +29,7 @@ def choose_python(
         executable = prefix / "bin" / "python"
         if executable.exists():
             return PythonEnvironment(executable=str(executable), prefix=str(prefix), source=words)
-    return PythonEnvironment(executable=sys.executable, prefix=sys.prefix, source="dayfly's own environment")
+    return PythonEnvironment(executable=sys.executable, prefix=sys.prefix, source=OWN_ENVIRONMENT)
 
 
 def _candidates(folders: list[Path], environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dayfly.backends.python import choose_python
-from dayfly.errors import ParameterError, StoreError, UsageError
+from dayfly.backends.python import OWN_ENVIRONMENT, choose_python
+from dayfly.errors import KernelMissingError, ParameterError, StoreError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
-from dayfly.runner.kernelspecs import NATIVE, load_kernelspec
+from dayfly.runner.kernelspecs import NATIVE, KernelSpec, load_kernelspec
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
 from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids, layout
-from dayfly.runs.request import Request
+from dayfly.runs.request import PythonEnvironment, Request
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from dayfly.runs.store import Store, open_store
@@ -71,7 +71,7 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
         settings.python, source=project.sources["python"], folders=folders, environ=environ
     )
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
-    spec = load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
+    spec = _find_kernel(kernel, python, environ)
     inject_parameters(notebook, parameters, kernel=spec.name, language=spec.language)  # can it be done?
     from_stdin = asked.notebook == STANDARD_INPUT
     request = Request(
@@ -119,6 +119,20 @@ def _read(notebook: str) -> bytes:
         ) from error
     except OSError as error:
         raise UsageError(f"{notebook} cannot be read.", why=str(error.strerror)) from error
+
+
+def _find_kernel(kernel: str, python: PythonEnvironment, environ: Mapping[str, str]) -> KernelSpec:
+    try:
+        return load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
+    except KernelMissingError as error:
+        if python.source != OWN_ENVIRONMENT:
+            raise
+        raise KernelMissingError(
+            error.what,
+            why=f"No environment is active, and there is no .venv beside the notebook. {error.why}",
+            hint="Activate the notebook's environment, name it with --python, or make one beside it:\n"
+            "python3 -m venv .venv && .venv/bin/pip install ipykernel",
+        ) from error
 
 
 def _working_directory(notebook: str, asked: str | None, project: Project) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dayfly.cli.options import JsonOption, RunArgument, StoreOption, find_run
+from dayfly.cli.options import RunArgument, StoreOption, find_run
 
 if TYPE_CHECKING:
     from dayfly.backends.submission import Submission
@@ -28,6 +28,9 @@ PythonOption = Annotated[
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show nothing but errors.", rich_help_panel=_SHOWING)
+]
+EventsOption = Annotated[
+    bool, typer.Option("--json", help="Print events as JSON lines on stdout.", rich_help_panel=_SHOWING)
 ]
 DetachOption = Annotated[
     bool,
@@ -80,9 +83,7 @@ def run(
     ] = False,
     detach: DetachOption = False,
     quiet: QuietOption = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines on stdout.", rich_help_panel=_SHOWING)
-    ] = False,
+    as_json: EventsOption = False,
     timeout: Annotated[
         str | None,
         typer.Option(
@@ -217,10 +218,13 @@ def _start(
 
 
 def _end(run: Run, state: State | None, *, quiet: bool) -> None:
-    from dayfly.cli.summary import print_summary
+    from dayfly.cli.summary import print_failure, print_summary
+    from dayfly.runs.state import State
 
     if not quiet:
         print_summary(run, state)
+    elif state is not State.SUCCEEDED:
+        print_failure(run, state)
     raise typer.Exit(state.exit_code if state is not None and state.ended else 1)
 
 
@@ -228,9 +232,7 @@ def rerun(
     name: RunArgument,
     detach: DetachOption = False,
     quiet: QuietOption = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines on stdout.", rich_help_panel=_SHOWING)
-    ] = False,
+    as_json: EventsOption = False,
     python: PythonOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -248,7 +250,7 @@ def rerun(
 def attach(
     name: RunArgument = "last",
     quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    as_json: EventsOption = False,
     store: StoreOption = None,
 ) -> None:
     """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""

@@ -31,6 +31,14 @@ def print_summary(run: Run, state: State | None) -> None:
     to_stderr(f"  next      {next_command(run, state)}")
 
 
+def print_failure(run: Run, state: State | None) -> None:
+    """In two lines, for those who want to see nothing but errors."""
+    result = run.result
+    message = result.message.splitlines() if result is not None else []
+    to_stderr(f"error: {run.run_id} {state or 'is in an unknown state'}: {safe_text(' '.join(message[:1]))}")
+    to_stderr(f"  {next_command(run, state)}")
+
+
 def describe_cells(result: Result) -> str:
     """`12 of 12 cells`, or how far it came."""
     cells = result.cells

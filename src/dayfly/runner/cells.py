@@ -13,9 +13,10 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from dayfly.runner.annotate import annotate_cell
+from dayfly.runner.clock import steady_s, utc_now
 from dayfly.runner.connection import exit_description, wait_for_exit
 from dayfly.runner.ending import Ending, Intent
-from dayfly.runner.journal import Journal, steady_s, utc_now
+from dayfly.runner.journal import Journal
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import will_execute
 from dayfly.runner.notebook_file import NotebookFile, Snapshot

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from dayfly._version import __version__
 from dayfly.runner import annotate
+from dayfly.runner.clock import steady_s, utc_now
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Intent
 from dayfly.runner.facts import Facts
-from dayfly.runner.journal import steady_s, utc_now
 from dayfly.runner.outputs_folder import make_names_portable
 from dayfly.runs import layout
 from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
@@ -77,7 +77,7 @@ async def _write_twice(session: Session) -> None:
 
 def make_result(session: Session, end: Intent) -> Result:
     """How the run ended, as of now."""
-    took = timedelta(seconds=steady_s() - session.began_s)  # the wall clock may have jumped
+    took = timedelta(seconds=steady_s() - session.kernel.launched_s)  # the wall clock may have jumped
     return Result(
         run_id=session.request.run_id,
         state=end.state,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dayfly.runner.cells import CellRunner
 from dayfly.runner.ending import Ending
 from dayfly.runner.facts import Facts
-from dayfly.runner.journal import Journal, steady_s
+from dayfly.runner.journal import Journal
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook_file import NotebookFile
 from dayfly.runs.request import Request
@@ -35,7 +35,6 @@ class Session:
     file: NotebookFile
     ending: Ending
     started: datetime
-    began_s: float = field(default_factory=steady_s)
     on_state: Callable[[State], None]
     facts: asyncio.Task[Facts]
     cells: CellRunner | None = None

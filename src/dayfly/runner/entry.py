@@ -19,8 +19,9 @@ from dayfly.runs.state import State
 # builds its grammars at import: 1.3 s, measured in an environment with JupyterLab.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
+from dayfly.runner.clock import utc_now  # noqa: E402
 from dayfly.runner.closing import keep_reserve, release_reserve, write_atomically  # noqa: E402 -- after the line above
-from dayfly.runner.journal import Journal, utc_now  # noqa: E402
+from dayfly.runner.journal import Journal  # noqa: E402
 from dayfly.runner.parameters import inject_parameters  # noqa: E402
 from dayfly.runner.session import run_session  # noqa: E402
 

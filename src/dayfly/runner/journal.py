@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dayfly.runner.clock import utc_now
 from dayfly.runs import layout
 from dayfly.runs.chunks import ChunkWriter
 from dayfly.runs.state import CellState, State
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
-
-
-def steady_s() -> float:
-    """Seconds on a clock that never jumps; a machine's sleep counts where the system can tell it."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _ignore(_: OSError) -> None:

@@ -18,11 +18,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from dayfly.errors import KernelMissingError
+from dayfly.runner.clock import steady_s
 from dayfly.runner.kernelspecs import KernelSpec
 
 _QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -37,6 +38,8 @@ class LaunchedKernel:
     spec: KernelSpec
     process: subprocess.Popen[bytes]
     connection: Mapping[str, Any]
+    launched_s: float = field(default_factory=steady_s)
+    """When, on the steady clock: the run's time counts from here."""
 
     def alive(self) -> bool:
         """Whether the process runs."""

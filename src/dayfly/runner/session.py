@@ -7,6 +7,7 @@ import errno
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import nbformat
 from dayfly.runner import annotate, closing
 from dayfly.runner.cells import CellRunner, make_collector
 from dayfly.runner.checkpoints import keep_checkpoints
+from dayfly.runner.clock import steady_s, utc_now
 from dayfly.runner.connection import (
     KernelClient,
     KernelNotReadyError,
@@ -26,7 +28,7 @@ from dayfly.runner.connection import (
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Ending, Intent, watch_for_stop
 from dayfly.runner.facts import gather_facts
-from dayfly.runner.journal import Journal, utc_now
+from dayfly.runner.journal import Journal
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import Notebook
 from dayfly.runner.notebook_file import NotebookFile
@@ -54,7 +56,7 @@ async def run_session(  # noqa: PLR0913 -- what a run is made of
 
     Never raises for what a notebook does; an OSError means that not even the result could be written.
     """
-    started = utc_now()
+    started = utc_now() - timedelta(seconds=steady_s() - kernel.launched_s)
     annotate.prepare_notebook(notebook, request, started)
     session = Session(
         run_dir=run_dir,
@@ -209,7 +211,7 @@ def _signals(ending: Ending) -> Iterator[None]:
 
 @asynccontextmanager
 async def _timers(session: Session) -> AsyncIterator[None]:
-    """The notebook's timeout, counted from the request's acceptance, and the stop file."""
+    """The notebook's timeout, counted from the start of its kernel, and the stop file."""
     request, loop = session.request, asyncio.get_running_loop()
     stop = Intent(state=State.CANCELLED, reason=Reason.STOPPED, message="The run was stopped (dayfly stop).")
     watcher = asyncio.create_task(
@@ -222,7 +224,8 @@ async def _timers(session: Session) -> AsyncIterator[None]:
             reason=Reason.TIMED_OUT,
             message=f"The notebook took longer than the {request.timeout_s:g} s that it may take.",
         )
-        handle = loop.call_later(request.timeout_s, session.ending.ask, late)
+        left_s = request.timeout_s - (steady_s() - session.kernel.launched_s)
+        handle = loop.call_later(left_s, session.ending.ask, late)
     try:
         yield
     finally:

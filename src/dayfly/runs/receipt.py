@@ -34,7 +34,6 @@ class KernelFacts(Model):
 
     name: str
     language: str = ""
-    implementation: str = ""
     python: str | None = None
     python_version: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)
