@@ -20,10 +20,14 @@ _POLL_S = 0.2
 Stamp = tuple[int, int, int]
 
 
-def _stamps(folder: Path) -> dict[str, Stamp]:
-    """Size, modification time and inode of each file under `folder`; links are not followed."""
+def _stamps(folder: Path, store: Path) -> dict[str, Stamp]:
+    """Size, modification time and inode of each file under `folder`; links are not followed.
+
+    A `store` that lies in the folder, as in a project whose outputs folder is the project, is left out.
+    """
     found: dict[str, Stamp] = {}
-    for parent, _, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if Path(parent, name) != store]
         for name in files:
             path = Path(parent, name)
             if path.is_file() and not path.is_symlink():
@@ -46,10 +50,11 @@ async def collect_folder(
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         await _lock(descriptor, on_wait, given_up)
-        before = _stamps(folder)
+        store = into.parents[2]  # into is runs/<id>/outputs
+        before = _stamps(folder, store)
 
         def collect() -> int:
-            changed = [name for name, stamp in _stamps(folder).items() if before.get(name) != stamp]
+            changed = [name for name, stamp in _stamps(folder, store).items() if before.get(name) != stamp]
             for name in changed:
                 target = into / name
                 target.parent.mkdir(parents=True, exist_ok=True)
