@@ -33,8 +33,8 @@ def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -
             cell.pop("execution_count", None)
             for output in cell.get("outputs", []):
                 output.pop("execution_count", None)
-            if not outputs:
-                cell.pop("outputs", None)
+            if not outputs and "outputs" in cell:
+                cell["outputs"] = []
     difference = diff_notebooks(left, right)
     if not difference:
         return ""

@@ -57,6 +57,6 @@ def without_svg(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             svg = output.get("data", {}).pop("image/svg+xml", None)
-            if svg is not None:
+            if isinstance(svg, str):
                 output["data"].setdefault("text/html", picture_of_svg(svg))
     return notebook
