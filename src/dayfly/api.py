@@ -47,7 +47,10 @@ def run(
     >>> import dayfly
     >>> dayfly.run("analysis.ipynb", parameters={"alpha": 0.1}).check().output  # doctest: +SKIP
     """
-    project = load_project(Path.cwd(), os.environ, settings)
+    flags = {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in settings.items()
+    }
+    project = load_project(Path.cwd(), os.environ, flags)
     asked = Asked(
         notebook=os.fspath(notebook),
         parameters=parameters or {},

@@ -69,7 +69,7 @@ def annotate_end(metadata: dict[str, Any], result: Result) -> None:
     papermill = metadata["papermill"]
     papermill["end_time"] = result.ended.isoformat()
     papermill["duration"] = result.duration_s
-    papermill["exception"] = result.failed_cell is not None
+    papermill["exception"] = True if result.failed_cell is not None else None  # as papermill has it
     metadata["dayfly"] = {
         "run_id": result.run_id,
         "state": str(result.state),

@@ -84,6 +84,8 @@ def _summary(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
 def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: datetime) -> State | None:
     """The state of a run whose status object says that it goes on."""
     directory = store.path(layout.run_key(run_id, ""))
+    # Before asking whether it lives: one that comes in between is alive, not dead.
+    taken_up = directory is not None and lock_holder(directory) is not None
     alive = runner_alive(directory) if directory is not None else None
     patience = STALE_AFTER if alive is None else TAKE_UP_WITHIN
     if alive or (alive is None and now - beat < patience):
@@ -92,7 +94,7 @@ def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: dat
     ended = _state_in_result(store, run_id)
     if ended is not None:
         return ended
-    if said is State.REQUESTED and (directory is None or lock_holder(directory) is None):
+    if said is State.REQUESTED and not taken_up:
         return State.REQUESTED if now - beat < patience else State.NEVER_STARTED
     return State.LOST
 
