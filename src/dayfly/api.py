@@ -48,7 +48,8 @@ def run(
     >>> dayfly.run("analysis.ipynb", parameters={"alpha": 0.1}).check().output  # doctest: +SKIP
     """
     flags = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in settings.items()
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in settings.items()
     }
     project = load_project(Path.cwd(), os.environ, flags)
     asked = Asked(
