@@ -86,5 +86,5 @@ def test_the_end_of_the_run_is_in_the_notebook(notebook: dict[str, Any], failed:
         "reason": "cell_failed",
         "message": "No.",
     }
-    assert notebook["metadata"]["papermill"]["exception"] is (failed is not None)
+    assert notebook["metadata"]["papermill"]["exception"] is (True if failed else None)
     assert notebook["metadata"]["papermill"]["duration"] == 5.0
