@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from jupyter_client.session import Session
 
 _RECONNECT_MS = 10
+_LOOK_AGAIN_S = 0.1
+"""ZeroMQ tells once that a message has come, and whoever *sends* on the socket at that moment takes the
+news away (nbclient does, for Output widgets): so a poll may wait for ever beside a message that is there."""
 
 
 class KernelNotReadyError(Exception):
@@ -38,13 +42,12 @@ class _Channel(AsyncZMQSocketChannel):
         timeout: float | None = None,  # noqa: ASYNC109 -- jupyter_client's signature
     ) -> dict[str, Any]:
         """The next message; raises Empty when none comes within `timeout` seconds."""
-        frames = self._take()
-        while frames is None:
-            if self.socket is None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (frames := self._take()) is None:
+            left_s = _LOOK_AGAIN_S if deadline is None else min(deadline - time.monotonic(), _LOOK_AGAIN_S)
+            if left_s <= 0 or self.socket is None:
                 raise Empty
-            if not await self.socket.poll(None if timeout is None else int(timeout * 1000)):
-                raise Empty
-            frames = self._take()
+            await self.socket.poll(math.ceil(left_s * 1000))
         _, parts = self.session.feed_identities(frames)
         message: dict[str, Any] = self.session.deserialize(parts)
         return message
