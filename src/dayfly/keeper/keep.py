@@ -14,6 +14,7 @@ from dayfly.keeper.carry import Carrier
 from dayfly.runs import layout
 from dayfly.runs.lock import lock_holder, runner_alive
 from dayfly.runs.model import parse_model
+from dayfly.runs.outputs import tidy_outputs
 from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, Reason, Result
 from dayfly.runs.state import State
@@ -118,6 +119,8 @@ def _save_last(
     state = State(json.loads((run_dir / layout.RESULT).read_bytes())["state"])
     deadline, pause = clock() + LAST_SAVE_WITHIN_S, SHORTEST_PAUSE_S
     _wait_for_runner(run_dir, deadline, clock, sleep)
+    for _ in tidy_outputs(run_dir / layout.OUTPUTS):
+        pass  # the runner has done it, and told, unless it was killed
     while True:
         try:
             carrier.carry(everything=True)

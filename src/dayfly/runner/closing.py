@@ -20,8 +20,8 @@ from dayfly.runner.clock import steady_s, utc_now
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Intent
 from dayfly.runner.facts import Facts
-from dayfly.runner.outputs_folder import make_names_portable
 from dayfly.runs import layout
+from dayfly.runs.outputs import tidy_outputs
 from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
 from dayfly.runs.result import Reason, Result
 from dayfly.runs.state import State
@@ -134,7 +134,7 @@ def finish_run(session: Session, result: Result) -> None:
 
 def _collect(session: Session) -> None:
     session.collect()
-    for sentence in make_names_portable(session.run_dir / layout.OUTPUTS):
+    for sentence in tidy_outputs(session.run_dir / layout.OUTPUTS):
         session.journal.warn(sentence)
 
 

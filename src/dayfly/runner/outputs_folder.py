@@ -10,10 +10,9 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 _POLL_S = 0.2
 
@@ -78,21 +77,3 @@ async def _lock(descriptor: int, on_wait: Callable[[], None], given_up: Callable
             await asyncio.sleep(_POLL_S)
         else:
             return
-
-
-def make_names_portable(outputs: Path) -> Iterator[str]:
-    """Rename files whose names no object store can hold; yields a sentence for each.
-
-    Control characters, backslashes and a trailing `#1` are percent-encoded.
-    """
-    for parent, folders, files in os.walk(outputs, topdown=False):
-        for name in files + folders:
-            safe = "".join(
-                quote(c, safe="", errors="surrogateescape") if c in "\\#" or not c.isprintable() else c
-                for c in name
-            )
-            if safe != name:
-                while Path(parent, safe).is_symlink() or Path(parent, safe).exists():
-                    safe = f"_{safe}"
-                Path(parent, name).rename(Path(parent, safe))
-                yield f"The output {name!r} was renamed to {safe!r}: no store can hold that name."

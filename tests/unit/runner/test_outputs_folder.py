@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 
-from dayfly.runner.outputs_folder import collect_folder, make_names_portable
+from dayfly.runner.outputs_folder import collect_folder
 
 
 @pytest.fixture
@@ -116,43 +115,3 @@ class TestTakingTurns:
                 pass
 
         asyncio.run(asyncio.wait_for(run(), 20))
-
-
-class TestPortableNames:
-    @pytest.mark.parametrize(
-        ("name", "portable"),
-        [
-            (b"line\nbreak", "line%0Abreak"),
-            (b"back\\slash", "back%5Cslash"),
-            (b"plot#1", "plot%231"),
-            (b"latin-\xe9", "latin-%E9"),
-            (b"bell\x07", "bell%07"),
-        ],
-    )
-    def test_a_name_that_no_store_can_hold_is_changed_and_told(
-        self, into: Path, name: bytes, portable: str
-    ) -> None:
-        (into / os.fsdecode(name)).write_text("content")
-        (sentence,) = make_names_portable(into)
-        assert (into / portable).read_text() == "content"
-        assert repr(portable) in sentence
-        sentence.encode()  # it can be written down
-
-    @pytest.mark.parametrize("name", ["plain.csv", "with space", "ümlaut", "日本", "100%", "a%20b", "'\"?*"])
-    def test_any_other_stays(self, into: Path, name: str) -> None:
-        (into / name).touch()
-        assert list(make_names_portable(into)) == []
-        assert (into / name).exists()
-
-    def test_folders_are_renamed_with_what_they_hold(self, into: Path) -> None:
-        (into / "a\nb").mkdir()
-        (into / "a\nb" / "c\nd").touch()
-        assert len(list(make_names_portable(into))) == 2
-        assert (into / "a%0Ab" / "c%0Ad").exists()
-
-    def test_no_file_takes_the_place_of_another(self, into: Path) -> None:
-        (into / "a\nb").write_text("one")
-        (into / "a%0Ab").write_text("other")
-        list(make_names_portable(into))
-        assert (into / "a%0Ab").read_text() == "other"
-        assert (into / "_a%0Ab").read_text() == "one"
