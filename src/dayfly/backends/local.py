@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
@@ -63,6 +64,7 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
     _reap_left()
     directory = store.path(layout.run_key(request.run_id, ""))
     read_end, write_end = os.pipe()
+    processes: list[subprocess.Popen[bytes]] = []
     try:
         if directory is not None:
             commands = [["dayfly.backends.local_process", str(directory), store.url]]
@@ -72,13 +74,16 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
                 ["dayfly.runner", str(directory)],
                 ["dayfly.keeper", str(directory), store.url],
             ]
-        processes = tuple(_start(command, directory, environ, write_end) for command in commands)
+        with hold_signals():  # the processes inherit this, and take signals when they can act on them
+            processes.extend(_start(command, directory, environ, write_end) for command in commands)
     except BaseException:
         os.close(read_end)
+        for process in processes:  # nobody will watch them
+            process.send_signal(signal.SIGINT)
         raise
     finally:
         os.close(write_end)
-    return LocalProcess(processes=processes, ended=read_end)
+    return LocalProcess(processes=tuple(processes), ended=read_end)
 
 
 def _reap_left() -> None:

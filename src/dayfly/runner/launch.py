@@ -25,6 +25,7 @@ from typing import IO, Any
 from dayfly.errors import KernelMissingError
 from dayfly.runner.clock import steady_s
 from dayfly.runner.kernelspecs import KernelSpec
+from dayfly.runner.signals import release_signals
 
 _QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 """Without it, every Python kernel begins by printing a warning about its debugger."""
@@ -122,7 +123,7 @@ def _start(
             stderr=log,
             start_new_session=True,
             # The runner has one thread when it starts its kernel.
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_prepare_kernel,  # noqa: PLW1509
         )
     except OSError as error:
         raise KernelMissingError(
@@ -143,6 +144,13 @@ def _ipython_arguments(spec: KernelSpec) -> list[str]:
     if not spec.is_ipython:
         return []
     return ["--HistoryManager.hist_file=:memory:", "--HistoryManager.db_cache_size=1000"]
+
+
+def _prepare_kernel() -> None:
+    """In the process that becomes the kernel: it takes signals at once, and dies with the runner."""
+    release_signals()
+    if sys.platform == "linux":
+        _die_with_parent()
 
 
 def _die_with_parent() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from dayfly.errors import DayflyError, KernelMissingError
 from dayfly.runner.kernelspecs import load_kernelspec
 from dayfly.runner.launch import launch_kernel
+from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.lock import acquire_lock
 from dayfly.runs.state import State
@@ -22,7 +23,11 @@ def execute_run(run_dir: Path, on_state: Callable[[State], None] = lambda _: Non
     `on_state` hears of each state as it is entered. Raises RunConflictError when another runner is
     at work here, or the run has ended before.
     """
-    run_dir = run_dir.absolute()
+    with hold_signals():
+        return _execute_locked(run_dir.absolute(), on_state)
+
+
+def _execute_locked(run_dir: Path, on_state: Callable[[State], None]) -> int:
     lock = acquire_lock(run_dir)
     try:
         request = json.loads((run_dir / layout.REQUEST).read_bytes())

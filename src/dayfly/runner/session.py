@@ -33,6 +33,7 @@ from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import Notebook
 from dayfly.runner.notebook_file import NotebookFile
 from dayfly.runner.outputs_folder import collect_folder
+from dayfly.runner.signals import ENDING, release_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
 from dayfly.runs.result import Reason, Result
@@ -194,18 +195,18 @@ def _storage_failed(session: Session, error: OSError) -> None:
 def _signals(ending: Ending) -> Iterator[None]:
     """SIGTERM, SIGINT and SIGHUP end the run as interrupted; a second one at once."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in numbers:
+    for number in ENDING:
         intent = Intent(
             state=State.INTERRUPTED,
             reason=Reason.SIGNAL,
             message=f"The run was ended by {number.name}.",
         )
         loop.add_signal_handler(number, ending.ask, intent)
+    release_signals()
     try:
         yield
     finally:
-        for number in numbers:
+        for number in ENDING:
             loop.remove_signal_handler(number)
 
 
