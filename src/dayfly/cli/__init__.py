@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from dayfly.cli.streams import open_missing_streams, replace_broken_streams
+
 _INTERRUPTED = 130
 
 
@@ -13,12 +15,9 @@ def main() -> None:
 
     The process ends without taking its modules apart, which takes longer than most commands do.
     """
+    open_missing_streams()
     code = _run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = 0
-    sys.stderr.flush()
+    replace_broken_streams()
     os._exit(code)
 
 

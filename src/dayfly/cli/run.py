@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dayfly.cli.options import RunArgument, StoreOption, find_run
+from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
     from dayfly.backends.submission import Submission
@@ -198,6 +200,8 @@ def _start(
     """Start a run; watch it to its end and exit with its code, or leave it."""
     from dayfly.api import start
     from dayfly.cli.text import to_stderr
+    from dayfly.cli.views import QuietView, choose_view
+    from dayfly.cli.watch import watch_process
 
     started, process = start(submission, store)
     if detach:
@@ -206,14 +210,19 @@ def _start(
         if not quiet:
             to_stderr(f"running; follow it with: dayfly attach {started.run_id}")
         return
-    from dayfly.cli.views import choose_view
-    from dayfly.cli.watch import watch_process
-
-    with choose_view(started, quiet=quiet, as_json=as_json) as view:
-        state = watch_process(started, process, view)
+    try:
+        with choose_view(started, quiet=quiet, as_json=as_json) as view:
+            state = watch_process(started, process, view)
+    except KeyboardInterrupt:  # before the watching had begun
+        process.interrupt()
+        raise
+    except BrokenPipeError:  # nobody reads what we show: the exit code still tells how it ends
+        replace_broken_streams()
+        state = watch_process(started, process, QuietView())
     if print_output:
-        sys.stdout.buffer.write(started.output_bytes())
-        sys.stdout.buffer.flush()
+        with suppress(BrokenPipeError):
+            sys.stdout.buffer.write(started.output_bytes())
+            sys.stdout.buffer.flush()
     _end(started, state, quiet=quiet or as_json)
 
 
@@ -221,10 +230,11 @@ def _end(run: Run, state: State | None, *, quiet: bool) -> None:
     from dayfly.cli.summary import print_failure, print_summary
     from dayfly.runs.state import State
 
-    if not quiet:
-        print_summary(run, state)
-    elif state is not State.SUCCEEDED:
-        print_failure(run, state)
+    with suppress(BrokenPipeError):
+        if not quiet:
+            print_summary(run, state)
+        elif state is not State.SUCCEEDED:
+            print_failure(run, state)
     raise typer.Exit(state.exit_code if state is not None and state.ended else 1)
 
 

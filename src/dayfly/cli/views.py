@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,7 +155,7 @@ def choose_view(run: Run, *, quiet: bool, as_json: bool) -> Iterator[View]:
         yield QuietView()
     elif as_json:
         yield JsonView()
-    elif is_terminal():
+    elif is_terminal() and os.environ.get("TERM") != "dumb":  # which cannot be drawn on again
         view = LiveView(run.run_id)
         try:
             yield view

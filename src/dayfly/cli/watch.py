@@ -11,6 +11,7 @@ from types import FrameType
 from dayfly.backends.local import LocalProcess
 from dayfly.cli.progress import Progress
 from dayfly.cli.views import View
+from dayfly.runner.signals import ENDING
 from dayfly.runs import layout
 from dayfly.runs.chunks import ChunkReader
 from dayfly.runs.follow import EventReader, follow_events
@@ -57,7 +58,8 @@ def _interrupting(process: LocalProcess, view: View) -> Iterator[None]:
             view.notice("Interrupting the run and saving what there is; Ctrl-C again to kill it.")
         process.interrupt()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What whoever started us wants ignored (nohup, a job in the background) stays ignored.
+    numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
         yield
