@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import nbformat
 from nbformat import NotebookNode
 
+from dayfly.runs.catalog import list_runs
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store, open_store
@@ -124,6 +125,11 @@ class Place:
         """Run one of tests/notebooks to its end; the run, and what the command said."""
         done = self.cli("run", str(self.notebook(name)), *options, code=code, environ=environ)
         return self.find(done.run_id), done
+
+    def run_quiet(self, name: str, *, code: int = 0) -> tuple[Run, Done]:
+        """The same with `--quiet`; the run is then the newest."""
+        done = self.cli("run", str(self.notebook(name)), "--quiet", code=code)
+        return self.find(list_runs(self.store, newest=1)[0].run_id), done
 
     @contextlib.contextmanager
     def running(

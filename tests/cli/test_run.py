@@ -61,16 +61,21 @@ def test_run_reads_standard_input_and_writes_standard_output(place: Place) -> No
     assert "standard input" in place.show(run)
 
 
-def test_run_quiet_says_nothing_and_the_exit_code_tells(place: Place) -> None:
-    notebook = str(place.notebook("fails"))
-    done = place.cli("run", notebook, "--quiet", code=10)
+def test_run_quiet_says_nothing_but_errors(place: Place) -> None:
+    run, done = place.run_quiet("hello")
     assert (done.out, done.err) == ("", "")
+    assert run.state is State.SUCCEEDED
+    run, done = place.run_quiet("fails", code=10)
+    assert done.out == ""
+    assert done.err.splitlines() == [
+        f"error: {run.run_id} failed: Cell 2 raised ZeroDivisionError: division by zero",
+        f"  dayfly show {run.run_id}",
+    ]
 
 
 def test_run_json_prints_each_event_as_a_line(place: Place) -> None:
     done = place.cli("run", str(place.notebook("fails")), "--json", code=10)
     events = done.json_lines()
-    assert done.err == ""
     assert events[0]["type"] == "state"
     assert [event["cell"] for event in events if event["type"] == "cell_finished"] == [1, 2]
     assert (events[-1]["type"], events[-1]["reason"]) == ("ended", "cell_failed")

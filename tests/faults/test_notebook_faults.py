@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -99,7 +100,9 @@ def test_fault_05_the_kernelspec_is_missing(place: Place) -> None:
     done = place.cli("run", str(notebook), code=6)
     assert "There is no kernel 'fortran77'." in done.err
     assert "Installed: python3" in done.err
-    assert "--kernel NAME" in done.err
+    assert "name it with --python" in done.err
+    own = place.cli("run", str(notebook), "--python", sys.prefix, code=6)
+    assert "Choose one with --kernel NAME" in own.err
     assert place.cli("ps").out == ""
 
 

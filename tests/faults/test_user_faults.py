@@ -59,15 +59,23 @@ def test_fault_11_parameters_for_a_notebook_that_takes_none(place: Place) -> Non
 def test_fault_44_a_damaged_project_file(place: Place, file: str, content: str, said: list[str]) -> None:
     (place.root / "dayfly.toml").unlink()
     (place.root / file).write_bytes(content.encode(errors="surrogateescape"))
-    for command in (["run", str(place.notebook("hello"))], ["ps"], ["config"]):
+    for command in (["run", str(place.notebook("hello"))], ["config"]):
         done = place.cli(*command, code=2)
         for words in said:
             assert words in done.err
     assert not (place.root / ".dayfly" / layout.RUNS).exists()
 
 
+def test_fault_44_a_mistake_in_one_setting_does_not_hide_the_runs(place: Place) -> None:
+    """What needs the store alone asks for no more: a run can be looked at and stopped all the same."""
+    run, _ = place.run("hello")
+    (place.root / "dayfly.toml").write_text('timeout = "soon"\n')
+    assert run.run_id in place.cli("ps").out
+    assert "succeeded" in place.cli("show").out
+
+
 def test_fault_44_a_damaged_environment_variable(place: Place) -> None:
-    done = place.cli("ps", code=2, environ={"DAYFLY_TIMEOUT": "soon"})
+    done = place.cli("config", code=2, environ={"DAYFLY_TIMEOUT": "soon"})
     assert "'timeout' cannot be 'soon' (environment, DAYFLY_TIMEOUT)" in done.err
 
 

@@ -90,8 +90,11 @@ def _read(file: Path) -> tuple[dict[str, Any], str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         if file.name == PYPROJECT and "[tool.dayfly" not in file.read_bytes().decode("utf-8", "replace"):
             return {}, ""  # not ours to complain about
+        # The parser names the line, save for one: the last.
+        last = file.read_bytes().rstrip().count(b"\n") + 1
+        why = str(error).replace("at end of document", f"at end of document, line {last}")
         raise ConfigError(
-            f"{file} is not valid TOML.", why=str(error), hint="See https://toml.io for the format."
+            f"{file} is not valid TOML.", why=why, hint="See https://toml.io for the format."
         ) from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read.", why=str(error)) from error
