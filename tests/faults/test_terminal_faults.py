@@ -55,6 +55,17 @@ def test_a_run_whose_reader_has_gone_is_still_waited_for(place: Place, how: str)
     assert [run.state for run in list_runs(place.store)] == [State.FAILED]
 
 
+def test_the_current_directory_may_be_gone(place: Place) -> None:
+    done = _shell(place, "mkdir gone; cd gone; rmdir ../gone; dayfly ps")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"error: The current directory is gone.")
+
+
+def test_a_page_that_cannot_be_written_is_told(place: Place) -> None:
+    place.run("hello")
+    done = place.cli("open", "--html", "nowhere/page.html", code=2)
+    assert "nowhere/page.html cannot be written." in done.err
+
+
 def test_a_list_whose_reader_has_gone_is_no_failure(place: Place) -> None:
     done = _shell(place, "dayfly ps --help | true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (0, b"")

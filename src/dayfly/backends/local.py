@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dayfly.runner.kernelspecs import home_directory
 from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
@@ -115,7 +116,7 @@ def _start(
 
 def _scratch_directory(request: Request, content: bytes, environ: Mapping[str, str]) -> Path:
     """Where a run works whose store is elsewhere."""
-    base = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    base = Path(environ.get("XDG_CACHE_HOME") or home_directory(environ) / ".cache")
     directory = base / "dayfly" / "runs" / request.run_id
     directory.mkdir(parents=True)
     (directory / layout.REQUEST).write_bytes(request.to_bytes())

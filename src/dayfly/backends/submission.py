@@ -15,7 +15,7 @@ from dayfly.backends.python import OWN_ENVIRONMENT, choose_python
 from dayfly.errors import KernelMissingError, ParameterError, StoreError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
-from dayfly.runner.kernelspecs import NATIVE, KernelSpec, load_kernelspec
+from dayfly.runner.kernelspecs import NATIVE, KernelSpec, home_directory, load_kernelspec
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
 from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids, layout
@@ -203,5 +203,5 @@ def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:
 def _user_data_directory(environ: Mapping[str, str]) -> Path:
     if environ.get("XDG_DATA_HOME"):
         return Path(environ["XDG_DATA_HOME"])
-    home = Path(environ.get("HOME") or Path.home())
+    home = home_directory(environ)
     return home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".local" / "share"

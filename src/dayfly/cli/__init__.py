@@ -26,6 +26,7 @@ def _run() -> int:
     from dayfly.errors import DayflyError
 
     try:
+        _check_directory()
         make_app(sys.argv[1] if sys.argv[1:] else None)(prog_name="dayfly")
     except SystemExit as end:
         # Click turns a reader that has seen enough into a failure.
@@ -46,3 +47,14 @@ def _run() -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _check_directory() -> None:
+    from pathlib import Path
+
+    from dayfly.errors import UsageError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("The current directory is gone.", hint="Change to one that is there.") from error

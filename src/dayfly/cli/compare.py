@@ -19,12 +19,16 @@ def open_run(
 ) -> None:
     """Open the executed notebook as a page in the browser; its scripts do not run."""
     from dayfly.cli.text import to_stderr
+    from dayfly.errors import UsageError
     from dayfly.report.page import open_page, render_page
 
     run = find_run(name, store)
     page = render_page(run)
     if html is not None:
-        html.write_text(page, encoding="utf-8")
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{html} cannot be written.", why=str(error.strerror)) from error
         typer.echo(str(html))
         return
     file, opened = open_page(run.run_id, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -23,10 +24,17 @@ def stop(
     from dayfly.cli.text import to_stderr
 
     run = find_run(name, store)
-    run.stop(by=getpass.getuser())
+    run.stop(by=_user_name())
     to_stderr(f"Asked {run.run_id} to stop.")
     if wait:
         print_summary(run, run.wait())
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, with an id that has no name
+        return f"user {os.getuid()}"
 
 
 def rm(

@@ -89,7 +89,7 @@ def _parse_yaml(text: str, where: str) -> Any:
     }
     try:
         return yaml.load(text, Loader)  # noqa: S506 -- a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, too many digits
         raise UsageError(
             f"{where} is not valid YAML.",
             why=str(error).replace("\n", " "),

@@ -11,6 +11,7 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _TRACEBACK_LINES = 25
+_TRACEBACK_COLUMNS = 1000
 
 
 def print_summary(run: Run, state: State | None) -> None:
@@ -57,7 +58,7 @@ def _print_failure(result: Result) -> None:
         if len(lines) > _TRACEBACK_LINES:
             lines = [*lines[:5], "...", *lines[-(_TRACEBACK_LINES - 6) :]]
         for line in lines:
-            to_stderr(f"  {typer.style('│', dim=True)} {line}")
+            to_stderr(f"  {typer.style('│', dim=True)} {line[:_TRACEBACK_COLUMNS]}")
     for line in safe_text(result.message).splitlines():
         to_stderr(f"  {line}")
 

@@ -26,6 +26,8 @@ from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, FailedCell, Reason
 from dayfly.runs.state import CellState, State
 
+_LONGEST_TEXT = 2000
+
 
 @dataclass(kw_only=True)
 class CellRunner:
@@ -140,7 +142,7 @@ class CellRunner:
         return Intent(
             state=State.FAILED,
             reason=Reason.CELL_FAILED,
-            message=f"Cell {index + 1} raised {error.ename}: {error.evalue}".rstrip(": "),
+            message=f"Cell {index + 1} raised {error.ename}: {_shorten(error.evalue)}".rstrip(": "),
         )
 
     async def _kernel_died(self, index: int, cell: NotebookNode) -> Intent:
@@ -199,6 +201,11 @@ class CellRunner:
         self._seen = mark
         self.save_changed()
         return self.file.snapshot(self._running)
+
+
+def _shorten(text: str) -> str:
+    """As much of an error's text as a sentence can bear; the failed cell keeps all of it."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def _last_traceback(cell: NotebookNode) -> str:

@@ -143,7 +143,7 @@ def copy_output(session: Session) -> None:
     if session.request.output_copy is None:
         return
     target = Path(session.request.output_copy)
-    temporary = target.with_name(f".{target.name}.{session.request.run_id}.tmp")
+    temporary = target.with_name(f".dayfly-{session.request.run_id}.tmp")
     try:
         shutil.copyfile(session.run_dir / layout.OUTPUT, temporary)
         temporary.replace(target)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dayfly.errors import KernelMissingError
+from dayfly.errors import KernelMissingError, UsageError
 
 NATIVE = "python3"
 """The kernelspec that every environment with ipykernel has."""
@@ -52,10 +52,24 @@ def kernel_directories(prefix: Path | None, environ: Mapping[str, str]) -> list[
     return [root / "kernels" for root in roots]
 
 
+def home_directory(environ: Mapping[str, str]) -> Path:
+    """The user's home. Raises UsageError for a user who has none, as in some containers."""
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UsageError(
+            "It is not known where your home directory is.",
+            why=f"HOME is not set, and the system knows no user {os.getuid()}.",
+            hint="Set HOME to a directory that you may write to.",
+        ) from error
+
+
 def _user_data_directory(environ: Mapping[str, str]) -> Path:
     if "JUPYTER_DATA_DIR" in environ:
         return Path(environ["JUPYTER_DATA_DIR"])
-    home = Path(environ.get("HOME") or Path.home())
+    home = home_directory(environ)
     if sys.platform == "darwin":
         return home / "Library" / "Jupyter"
     return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "jupyter"

@@ -29,6 +29,9 @@ from dayfly.runner.signals import release_signals
 
 _QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 """Without it, every Python kernel begins by printing a warning about its debugger."""
+_LONGEST_BASE = 80
+"""macOS allows 103 bytes in the name of a Unix socket, Linux 107; ours add 20 to the directory's."""
+_SHORT_BASE = "/tmp"  # noqa: S108 -- mkdtemp makes a directory in it that only the user can enter
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
@@ -66,7 +69,7 @@ def launch_kernel(
     `log` receives what the process itself writes. Raises KernelMissingError when the kernelspec's
     program cannot be started.
     """
-    directory = Path(tempfile.mkdtemp(prefix="dayfly-"))
+    directory = _make_directory()
     try:
         connection = _connection(directory, transport, spec.name)
         file = directory / "connection.json"
@@ -81,6 +84,12 @@ def launch_kernel(
             process.wait()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make_directory() -> Path:
+    """A directory of the user's alone whose sockets have names that the system can hold."""
+    short = len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_BASE
+    return Path(tempfile.mkdtemp(prefix="dayfly-", dir=None if short else _SHORT_BASE))
 
 
 def _connection(directory: Path, transport: str, kernel_name: str) -> dict[str, Any]:

@@ -38,6 +38,10 @@ def parse_notebook(content: bytes, name: str) -> Notebook:
         )
     for cell in notebook["cells"]:
         cell["source"] = source_of(cell)  # a file may hold it as a list of lines; nbclient wants text
+        if "tags" in cell["metadata"]:
+            cell["metadata"]["tags"] = tags_of(cell)  # nbclient looks into them, whatever they are
+        if not isinstance(cell.get("id"), str):
+            cell.pop("id", None)
     return notebook
 
 
@@ -85,6 +89,8 @@ def _problems(notebook: Notebook) -> Iterator[str]:
             yield f"Cell {number} has no `cell_type` of code, markdown or raw."
         elif not _is_text(cell.get("source")):
             yield f"Cell {number} has no `source` text."
+        elif not _is_unicode(source_of(cell)):
+            yield f"Cell {number} has half a surrogate pair in its `source`, which no kernel can be sent."
         elif not isinstance(cell.get("metadata"), dict):
             yield f"Cell {number} has no `metadata` object."
         elif cell["cell_type"] == "code" and not isinstance(cell.get("outputs", []), list):
@@ -95,6 +101,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) or (
         isinstance(value, list) and all(isinstance(line, str) for line in value)
     )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def source_of(cell: Cell) -> str:

@@ -188,7 +188,7 @@ def _make_output(kind: str, content: dict[str, Any]) -> NotebookNode:
     if kind == "error":
         fields = {name: content[name] for name in ("ename", "evalue", "traceback")}
         return NotebookNode(output_type=kind, **fields)
-    output = NotebookNode(output_type=kind, metadata=content["metadata"], data=content["data"])
+    output = NotebookNode(output_type=kind, metadata=content.get("metadata", {}), data=content["data"])
     if kind == "execute_result":
         output["execution_count"] = content["execution_count"]
     return output

@@ -40,6 +40,7 @@ def open_s3(url: str) -> S3Store:
 def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: ClientConfig) -> S3Store:
     try:
         import boto3
+        from botocore.exceptions import BotoCoreError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise StoreError(
@@ -49,8 +50,12 @@ def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: Clie
         ) from error
     from obstore.store import S3Store
 
-    session = boto3.Session()
-    if session.get_credentials() is None:
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+    except BotoCoreError as error:  # a profile that is not there, or lacks something
+        raise StoreError(f"The AWS credentials for s3://{bucket} cannot be read.", why=str(error)) from error
+    if credentials is None:
         raise StoreError(
             f"No AWS credentials for s3://{bucket}.",
             why="Neither the environment nor the AWS configuration files have any.",

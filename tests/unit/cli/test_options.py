@@ -42,7 +42,14 @@ def test_what_is_no_pair_says_how_to_write_one(pair: str) -> None:
     assert "-p alpha=0.1" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["[1", "{a", "!!python/object/apply:os.getcwd []", "a: b: c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[1", "{a", "!!python/object/apply:os.getcwd []", "a: b: c"),
+        *("!!timestamp 2026-13-45", "9" * 5000, "[" * 3000),
+    ],
+    ids=lambda text: text[:20],
+)
 def test_yaml_that_is_none_is_an_error_that_names_it(text: str) -> None:
     with pytest.raises(UsageError, match="is not valid YAML"):
         parse_parameters([f"x={text}"], [])

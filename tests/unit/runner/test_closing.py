@@ -226,6 +226,11 @@ class TestTheCopy:
         warnings: list[str] = closing.do(act)
         return warnings
 
+    def test_its_name_may_be_as_long_as_a_name_can_be(self, closing: Closing, tmp_path: Path) -> None:
+        target = tmp_path / ("o" * 255)
+        assert self.copy(closing, target) == []
+        assert target.read_bytes() == b"the notebook"
+
     def test_the_notebook_is_also_where_the_user_asked_for_it(self, closing: Closing, tmp_path: Path) -> None:
         (tmp_path / "out.ipynb").write_bytes(b"old")
         assert self.copy(closing, tmp_path / "out.ipynb") == []

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from dayfly.errors import KernelMissingError
-from dayfly.runner.kernelspecs import find_kernelspecs, load_kernelspec, read_pyvenv, site_directories
+from dayfly.errors import KernelMissingError, UsageError
+from dayfly.runner.kernelspecs import (
+    find_kernelspecs,
+    home_directory,
+    load_kernelspec,
+    read_pyvenv,
+    site_directories,
+)
 
 
 def write_spec(kernels: Path, name: str, **changes: Any) -> Path:
@@ -168,6 +174,20 @@ class TestMissing:
             load("julia", venv, environ)
         assert "ir (R)" in caught.value.why
         assert "python3 (Python 3)" in caught.value.why
+
+
+class TestTheHome:
+    def test_it_is_where_the_environment_says(self) -> None:
+        assert home_directory({"HOME": "/home/ada"}) == Path("/home/ada")
+
+    def test_a_user_without_one_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nowhere() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", nowhere)
+        with pytest.raises(UsageError, match="not known where your home directory is") as caught:
+            home_directory({})
+        assert "Set HOME" in caught.value.hint
 
 
 class TestSites:

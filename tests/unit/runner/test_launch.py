@@ -79,6 +79,15 @@ class TestTheConnection:
             # Linux allows 107 bytes in the name of a socket.
             assert len(os.fsencode(kernel.connection["ip"])) < 100
 
+    def test_a_long_temporary_directory_is_not_used(
+        self, log: IO[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 100)))
+        with launched(spec_of(SLEEP), log) as kernel:
+            directory = Path(kernel.connection["ip"]).parent
+            assert len(os.fsencode(kernel.connection["ip"])) < 100
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
     def test_the_file_says_what_we_know(self, log: IO[bytes]) -> None:
         with launched(spec_of(SLEEP), log) as kernel:
             file = Path(kernel.connection["ip"]).parent / "connection.json"

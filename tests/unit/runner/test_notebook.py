@@ -85,6 +85,10 @@ def test_anything_else_is_no_notebook(content: bytes) -> None:
         ({"cells": [{"cell_type": "code", "source": ["a", 1]}]}, "Cell 1 has no `source` text."),
         ({"cells": [{"cell_type": "raw", "source": ""}]}, "Cell 1 has no `metadata` object."),
         ({"cells": [code_cell(outputs=5)]}, "Cell 1 has `outputs` that are no list."),
+        (
+            {"cells": [code_cell("'\ud800'")]},
+            "Cell 1 has half a surrogate pair in its `source`, which no kernel can be sent.",
+        ),
     ],
 )
 def test_what_keeps_a_notebook_from_being_run_is_named(change: dict[str, Any], problem: str) -> None:
@@ -96,6 +100,18 @@ def test_what_only_the_schema_forbids_is_let_through() -> None:
     notebook = make_notebook({**code_cell("1"), "unknown": 1})
     del notebook["cells"][0]["outputs"]
     parse_notebook(to_content(notebook), "nb.ipynb")
+
+
+@pytest.mark.parametrize("tags", [None, 5, "skip-execution", ["a", 5]])
+def test_tags_are_a_list_of_text_for_whoever_looks_into_them_later(tags: Any) -> None:
+    notebook = parse_notebook(to_content(make_notebook(code_cell("1", metadata={"tags": tags}))), "nb.ipynb")
+    assert notebook["cells"][0]["metadata"]["tags"] == (["a"] if isinstance(tags, list) else [])
+
+
+@pytest.mark.parametrize("strange", [None, 5])
+def test_an_id_that_is_no_text_is_none(strange: Any) -> None:
+    notebook = parse_notebook(to_content(make_notebook(code_cell("1", id=strange))), "nb.ipynb")
+    assert "id" not in notebook["cells"][0]
 
 
 @given(st.binary(max_size=50) | st.text(max_size=50).map(str.encode))

@@ -159,6 +159,11 @@ class TestOtherOutputs:
             "error",
         ]
 
+    def test_a_display_may_come_without_metadata(self, cells: Cells) -> None:
+        cells.send("display_data", data={"text/plain": "x"})
+        nbformat.validate(cells.collector.nb)
+        assert cells.cell.outputs[0]["metadata"] == {}
+
     def test_messages_that_are_no_outputs_are_none(self, cells: Cells) -> None:
         cells.send("status", execution_state="starting")
         cells.send("a kind of a newer protocol")

@@ -76,3 +76,14 @@ def test_without_credentials_s3_says_how_to_get_them(tmp_path: Path, monkeypatch
     with pytest.raises(StoreError, match="No AWS credentials for s3://bucket") as caught:
         open_store("s3://bucket/runs")
     assert "aws sso login" in caught.value.hint
+
+
+def test_a_profile_that_is_not_there_is_a_store_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "gone")
+    with pytest.raises(StoreError, match="cannot be read") as caught:
+        open_store("s3://bucket/runs")
+    assert "(gone)" in caught.value.why
