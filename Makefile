@@ -23,6 +23,7 @@ uv:
 
 demo: uv ## run examples/quickstart.ipynb and say where the result is
 	$(RUN) --no-default-groups --group demo dayfly run examples/quickstart.ipynb
+	@echo "dayfly is in .venv/bin here: look at the notebook with .venv/bin/dayfly open last"
 
 test: uv ## run all tests; ARGS="-k words" runs some
 	@scripts/system-packages.sh

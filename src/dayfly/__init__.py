@@ -30,6 +30,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """What there is to use, for tab completion."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is: the runner, which imports this package, needs none of it."""
     import importlib

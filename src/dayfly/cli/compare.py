@@ -17,7 +17,10 @@ def open_run(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Open the executed notebook as a page in the browser; its scripts do not run."""
+    """Open the executed notebook as a page in the browser.
+
+    Nothing in the page acts: scripts do not run, so formulas stay TeX and widgets stay still.
+    """
     from dayfly.cli.text import to_stderr
     from dayfly.errors import UsageError
     from dayfly.report.page import open_page, render_page
@@ -65,6 +68,7 @@ def verify(name: RunArgument = "last", as_json: JsonOption = False, store: Store
     if as_json:
         typer.echo(json.dumps({"run_id": run.run_id, "matches": not problems, "problems": problems}))
     elif problems:
+        to_stderr(f"✗ {run.run_id} does not match its receipt.")
         for problem in problems:
             typer.echo(safe_text(problem))
     else:

@@ -71,6 +71,8 @@ def print_details(run: Run) -> None:
     if cells:
         typer.echo()
         _print_cells(cells, state)
+        if result is not None and result.cells.not_run:
+            typer.echo(f"{result.cells.not_run} more were not run.")
     if state is not State.SUCCEEDED:
         _print_why(run, state, result, cells)
     typer.echo()

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import FrameType
 
 from dayfly.backends.local import LocalProcess
@@ -27,7 +28,7 @@ class DetachedError(Exception):
 
 def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
     """Watch a run of this command's own until its process has ended; Ctrl-C ends the run."""
-    progress = Progress()
+    progress = Progress(began=datetime.now(UTC))
     events, log = EventReader(run.store, run.run_id), ChunkReader(run.store, _log_key(run))
     with _interrupting(process, view):
         ended = False

@@ -42,11 +42,18 @@ class _Value:
     source: str
 
 
-def load_project(start: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Project:
+def load_project(
+    start: Path,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    *,
+    only: str | None = None,
+) -> Project:
     """The project that `start` (a directory) lies in, with the settings for one command.
 
-    `flags` has settings by name; None counts as not given. Raises ConfigError that names the file and
-    line, variable or flag, what is wrong, and what is allowed.
+    `flags` has settings by name; None counts as not given. With `only`, no other setting is looked at:
+    a mistake in one must not keep `dayfly stop` from finding the store. Raises ConfigError that names the
+    file and line, variable or flag, what is wrong, and what is allowed.
     """
     found = _find_file(start.absolute())
     values: dict[str, _Value] = {}
@@ -60,6 +67,8 @@ def load_project(start: Path, environ: Mapping[str, str], flags: Mapping[str, An
     for key, raw in (flags or {}).items():
         if raw is not None:
             values[key] = _Value(raw, f"flag, --{key.replace('_', '-')}")
+    if only is not None:
+        values = {key: value for key, value in values.items() if key == only}
     settings = _validate(values)
     sources = {key: values[key].source if key in values else "default" for key in Settings.model_fields}
     root = found[0].parent if found else None
@@ -131,7 +140,7 @@ def _explain(key: str, value: _Value, kind: str, message: str) -> ConfigError:
         return ConfigError(
             f"Unknown setting {key!r} ({value.source})." + (f" Did you mean {match[0]!r}?" if match else ""),
             why=f"The settings are: {', '.join(known)}.",
-            hint="See what each means with: dayfly config",
+            hint="See what each means with: dayfly config --schema",
         )
     return ConfigError(
         f"The setting {key!r} cannot be {value.raw!r} ({value.source}).",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 
 from dayfly.errors import MissingExtraError
+from dayfly.runs import layout
 from dayfly.runs.run import Run
 
 
 def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -> str:
-    """The difference as text, cell by cell; empty when there is none.
+    """The difference as text, cell by cell, then by output file; empty when there is none.
 
     Times and states in metadata are left out: they always differ. Raises MissingExtraError without
     nbdime.
@@ -36,10 +38,25 @@ def describe_difference(one: Run, other: Run, *, outputs: bool, colours: bool) -
             if not outputs and "outputs" in cell:
                 cell["outputs"] = []
     difference = diff_notebooks(left, right)
-    if not difference:
+    files = list(_differing_files(one, other)) if outputs else []
+    if not difference and not files:
         return ""
     text = io.StringIO()
     config = PrettyPrintConfig(out=text, use_color=colours, use_git=False, use_diff=True)
     text.write(f"--- {one.run_id}\n+++ {other.run_id}\n")
-    pretty_print_diff(left, difference, "", config)
+    if difference:
+        pretty_print_diff(left, difference, "", config)
+    text.writelines(files)
     return text.getvalue()
+
+
+def _differing_files(one: Run, other: Run) -> Iterator[str]:
+    """A line for each output file that only one of them has, or that differs, by their receipts."""
+    left, right = (run.receipt.files if run.receipt is not None else {} for run in (one, other))
+    for name in sorted(left.keys() | right.keys()):
+        if not name.startswith(f"{layout.OUTPUTS}/") or left.get(name) == right.get(name):
+            continue
+        if name in left and name in right:
+            yield f"## {name} differs\n"
+        else:
+            yield f"## {name} is in {(one if name in left else other).run_id} alone\n"

@@ -133,7 +133,9 @@ def finish_run(session: Session, result: Result) -> None:
 
 
 def _collect(session: Session) -> None:
-    session.collect()
+    folder = session.request.outputs
+    if session.collect() == 0 and folder is not None:
+        session.journal.warn(f"Nothing new was found in the outputs folder {folder}.")
     for sentence in tidy_outputs(session.run_dir / layout.OUTPUTS):
         session.journal.warn(sentence)
 

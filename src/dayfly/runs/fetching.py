@@ -37,8 +37,9 @@ def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = F
     in_the_way = [target for target in missing.values() if target.exists() or target.is_symlink()]
     if in_the_way and not overwrite:
         shown = ", ".join(str(path) for path in in_the_way[:_SHOWN])
+        files = "A file is" if len(in_the_way) == 1 else f"{len(in_the_way)} files are"
         raise RunConflictError(
-            f"{len(in_the_way)} files are in the way in {directory}.",
+            f"{files} in the way in {directory}.",
             why=f"They differ from those of the run: {shown}{' ...' if len(in_the_way) > _SHOWN else ''}.",
             hint="Fetch into another directory, or overwrite them with --force.",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class Entry:
 class Store:
     """Objects under keys. Make one with `open_store`; `root` is None unless it is a directory."""
 
-    objects: ObjectStore
+    objects: ObjectStore = field(repr=False)
     url: str
     root: Path | None = None
 

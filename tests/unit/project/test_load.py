@@ -173,3 +173,10 @@ class TestPaths:
 
     def test_an_absolute_path_stays(self, tmp_path: Path) -> None:
         assert load_project(tmp_path, {}).resolve("/x/y") == Path("/x/y")
+
+
+def test_with_one_setting_asked_for_a_mistake_in_another_is_no_error(tmp_path: Path) -> None:
+    """`dayfly stop` must find the store whatever else the file says."""
+    (tmp_path / "dayfly.toml").write_text('timout = 3\nstore = "runs"\n')
+    project = load_project(tmp_path, {"DAYFLY_GRACE": "never"}, only="store")
+    assert project.settings.store == "runs"

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from dayfly.report.difference import describe_difference
 from dayfly.runs import layout
+from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store, open_store
 from tests.unit.support import code_cell, make_notebook, put_run, to_content
@@ -52,3 +54,30 @@ def test_another_output_is_shown_unless_outputs_are_left_out(store: Store) -> No
 def test_without_colours_there_are_no_codes(store: Store) -> None:
     one, other = executed(store, 1, source="a"), executed(store, 2, source="b")
     assert "\x1b" not in difference(one, other)
+
+
+def test_output_files_that_differ_are_named(store: Store) -> None:
+    one, other = executed(store, 1), executed(store, 2)
+    put_receipt(one, {"outputs/same.csv": "a", "outputs/other.csv": "b", "outputs/mine.csv": "c"})
+    put_receipt(other, {"outputs/same.csv": "a", "outputs/other.csv": "d"})
+    text = difference(one, other)
+    assert "outputs/other.csv differs" in text
+    assert f"outputs/mine.csv is in {one.run_id} alone" in text
+    assert "same.csv" not in text
+    assert difference(one, other, outputs=False) == ""
+
+
+def put_receipt(run: Run, files: dict[str, str]) -> None:
+    """A receipt that knows these files by a letter for their hash."""
+    receipt = Receipt(
+        run_id=run.run_id,
+        created=datetime(2026, 11, 23, tzinfo=UTC),
+        dayfly="0",
+        platform="",
+        host="",
+        notebook="",
+        parameters={},
+        kernel=KernelFacts(name="python3"),
+        files={name: FileHash(sha256=letter, bytes=1) for name, letter in files.items()},
+    )
+    run.store.put(layout.run_key(run.run_id, layout.RECEIPT), receipt.to_bytes())

@@ -58,7 +58,7 @@ def test_what_is_there_already_is_left_alone(store: Store, here: Path) -> None:
 def test_a_file_that_differs_stops_everything_before_anything_is_written(store: Store, here: Path) -> None:
     (here / "outputs").mkdir(parents=True)
     (here / "outputs/plot.png").write_bytes(b"mine")
-    with pytest.raises(RunConflictError, match="1 files are in the way") as caught:
+    with pytest.raises(RunConflictError, match="A file is in the way") as caught:
         fetch(store, here)
     assert "plot.png" in caught.value.why
     assert files(here) == ["outputs/plot.png"]
