@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from dayfly.errors import StoreError
 from dayfly.runs import layout
 from dayfly.runs.chunks import chunk_name, chunk_start
 from dayfly.runs.store import Store
@@ -36,6 +38,8 @@ class Carrier:
                 pass
         for path in self._files(everything=everything):
             self._carry_file(path)
+        if everything and (self._run_dir / layout.RECEIPT).exists():
+            self._delete_gone()
 
     def carry_result(self) -> None:
         """Carry result.json, which says that all the rest is there."""
@@ -65,6 +69,14 @@ class Carrier:
             return
         self._store.put(self._key(name), path)
         self._carried[name] = stamp
+
+    def _delete_gone(self) -> None:
+        """Take back outputs that the notebook has removed or renamed since; its receipt has none of them."""
+        outputs = [name for name in self._carried if name.startswith(f"{layout.OUTPUTS}/")]
+        gone = [name for name in outputs if not (self._run_dir / name).exists()]
+        with suppress(StoreError):  # who may not delete leaves them, and `verify` tells of them
+            if gone:
+                self._store.delete([self._key(name) for name in gone])
 
     def _carry_piece(self, name: str, suffix: str) -> bool:
         """Carry the next piece of a stream as a chunk of its own; False when there is none."""

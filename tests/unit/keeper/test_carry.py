@@ -92,6 +92,28 @@ def test_an_output_that_has_settled_is_carried_while_the_notebook_runs(
     assert store.get(key("outputs/sub/model.bin")) == b"whole"
 
 
+def test_an_output_that_was_carried_and_then_renamed_is_in_the_store_once(
+    run_dir: Path, store: RecordingStore
+) -> None:
+    half, whole = run_dir / layout.OUTPUTS / "model.tmp", run_dir / layout.OUTPUTS / "model.bin"
+    half.write_bytes(b"whole")
+    carrier = Carrier(run_dir, store, clock=later())
+    carrier.carry()
+    half.rename(whole)
+    (run_dir / layout.RECEIPT).write_bytes(b"{}")
+    carrier.carry(everything=True)
+    assert [entry.key for entry in store.list(key(layout.OUTPUTS))] == [key("outputs/model.bin")]
+
+
+def test_what_was_saved_of_a_run_whose_directory_is_gone_stays(run_dir: Path, store: RecordingStore) -> None:
+    (run_dir / layout.OUTPUTS / "model.bin").write_bytes(b"whole")
+    carrier = Carrier(run_dir, store, clock=later())
+    carrier.carry()
+    (run_dir / layout.OUTPUTS / "model.bin").unlink()
+    carrier.carry(everything=True)
+    assert store.get(key("outputs/model.bin")) == b"whole"
+
+
 def test_links_are_left_where_they_are(run_dir: Path, store: RecordingStore, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     (run_dir / layout.OUTPUTS / "link").symlink_to(tmp_path / "secret")
