@@ -5,6 +5,7 @@ from __future__ import annotations
 from dayfly.runs import layout
 from dayfly.runs.state import State
 from tests.helpers import Place, assert_nothing_runs, cell_states, output_of, run_dir_of
+from tests.unit.support import make_result, put_run
 
 
 def test_stop_ends_a_run_as_cancelled_with_what_there_is(place: Place) -> None:
@@ -43,6 +44,17 @@ def test_rm_refuses_a_run_that_goes_on(place: Place) -> None:
         assert "has not ended (running)" in done.err
         assert f"dayfly stop {run.run_id}" in done.err
         assert run_dir_of(run).exists()
+
+
+def test_two_may_prune_at_once(place: Place) -> None:
+    old = [put_run(place.store, f"20200101-000000-old-{number:04x}") for number in range(40)]
+    for run_id in old:
+        place.store.put(layout.run_key(run_id, layout.RESULT), make_result(run_id).to_bytes())
+    prune = ("prune", "--older-than", "30d", "--yes")
+    with place.started(*prune) as one, place.started(*prune) as other:
+        said = [process.communicate(timeout=60)[1].decode() for process in (one, other)]
+        assert (one.returncode, other.returncode) == (0, 0), said
+    assert [*place.store.list(layout.STATUS), *place.store.list(layout.RUNS)] == []
 
 
 def test_prune_removes_what_is_older_and_asks_first(place: Place) -> None:

@@ -61,11 +61,12 @@ def prune(
     store: StoreOption = None,
 ) -> None:
     """Remove runs that ended and are older than a duration."""
+    from contextlib import suppress
     from datetime import timedelta
 
     from dayfly.cli.look import parse_state
     from dayfly.cli.text import to_stderr
-    from dayfly.errors import UsageError
+    from dayfly.errors import RunNotFoundError, UsageError
     from dayfly.project.units import parse_duration
     from dayfly.runs.catalog import list_runs
     from dayfly.runs.removal import remove_run
@@ -88,6 +89,7 @@ def prune(
         typer.confirm(f"Remove {len(chosen)} runs from {opened.url}?", abort=True, err=True)
     for run in chosen:
         if not dry_run:
-            remove_run(opened, run.run_id)
+            with suppress(RunNotFoundError):  # somebody else has removed it meanwhile
+                remove_run(opened, run.run_id)
         typer.echo(run.run_id)
     to_stderr(f"{'Would remove' if dry_run else 'Removed'} {len(chosen)} runs.")

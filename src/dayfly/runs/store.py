@@ -19,6 +19,10 @@ from dayfly.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_UPLOADS = 2
+"""Parts of 5 MiB that are on their way at once. Each has 30 s, and on a home's uplink obstore's twelve
+would share the line until none came through."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -64,7 +68,7 @@ class Store:
         import obstore
 
         try:
-            obstore.put(self.objects, key, data)
+            obstore.put(self.objects, key, data, max_concurrency=_UPLOADS)
         except _failures() as error:
             raise self._error("write", key, error) from error
 

@@ -19,6 +19,14 @@ def test_a_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert open_store("~/runs").root == tmp_path / "runs"
 
 
+def test_few_parts_of_a_long_file_are_on_their_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that each has enough of a slow line to come through in time."""
+    options: list[dict[str, object]] = []
+    monkeypatch.setattr("obstore.put", lambda *_, **given: options.append(given))
+    open_store("memory://").put("a", b"1")
+    assert options == [{"max_concurrency": 2}]
+
+
 def test_a_relative_directory_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = open_store("runs")
