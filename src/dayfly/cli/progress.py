@@ -10,7 +10,8 @@ from dayfly.runs.follow import Event
 from dayfly.runs.state import CellState, State
 
 _TAIL_LINES = 5
-_TAIL_BYTES = 16_000
+TAIL_BYTES = 16_000
+"""How much of the log is looked at for the last lines."""
 
 
 @dataclass(kw_only=True)
@@ -62,7 +63,7 @@ class Progress:
     def hear(self, log: bytes) -> None:
         """Learn from what the notebook printed."""
         if log:
-            self._tail = (self._tail + log[-_TAIL_BYTES:].decode("utf-8", "replace"))[-_TAIL_BYTES:]
+            self._tail = (self._tail + log[-TAIL_BYTES:].decode("utf-8", "replace"))[-TAIL_BYTES:]
 
     def tail(self) -> list[str]:
         """The last lines of output of the present cell, as a terminal would show them."""

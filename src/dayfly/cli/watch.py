@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from dayfly.backends.local import LocalProcess
-from dayfly.cli.progress import Progress
+from dayfly.cli.progress import TAIL_BYTES, Progress
 from dayfly.cli.views import View
 from dayfly.runner.signals import ENDING
 from dayfly.runs import layout
@@ -37,7 +37,7 @@ def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
             for event in events.read():
                 progress.take(event)
                 view.event(event, progress)
-            progress.hear(log.read())
+            progress.hear(log.read(newest=TAIL_BYTES))
             if not ended:
                 view.refresh(progress)
     if progress.state.ended:
@@ -76,7 +76,7 @@ def watch_elsewhere(run: Run, view: View) -> State | None:
     pause = threading.Event()
 
     def wait(seconds: float) -> None:
-        progress.hear(log.read())
+        progress.hear(log.read(newest=TAIL_BYTES))
         view.refresh(progress)
         pause.wait(max(seconds, _REFRESH_S))
 

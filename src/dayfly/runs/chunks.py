@@ -70,9 +70,15 @@ class ChunkReader:
         self._position = start
         self._last_key: str | None = None
 
-    def read(self) -> bytes:
-        """What has come since the last call; empty when nothing has."""
+    def read(self, *, newest: int | None = None) -> bytes:
+        """What has come since the last call; empty when nothing has.
+
+        With `newest`, only the last so many bytes of it: the rest is never read.
+        """
         entries = sorted(self._store.list(self._prefix, after=self._before()), key=lambda e: e.key)
+        if newest is not None and entries:
+            end = chunk_start(entries[-1].key) + entries[-1].size
+            self._position = max(self._position, end - newest)
         pieces = []
         for entry in entries:
             begin = chunk_start(entry.key)

@@ -109,3 +109,17 @@ def test_looking_again_reads_no_chunk_that_is_read() -> None:
 
 def test_a_stream_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert reader(tmp_path).read() == b""
+
+
+def test_only_the_newest_bytes_are_read_when_they_are_all_that_is_wanted() -> None:
+    """A live view shows the last lines of a log of any size."""
+    store = recording_store()
+    for start in range(0, 100, 10):
+        store.put(f"runs/r/log/{chunk_name(start, '.txt')}", b"0123456789")
+    reading = ChunkReader(store, "runs/r/log")
+    store.calls.clear()
+    assert reading.read(newest=12) == b"890123456789"
+    assert store.count("get") == 2
+    assert reading.read(newest=12) == b""
+    store.put(f"runs/r/log/{chunk_name(100, '.txt')}", b"ab")
+    assert reading.read(newest=12) == b"ab"
