@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.runs.run import Run
-from tests.helpers import Place
+from tests.helpers import Place, make_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,13 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(shared_place: Place) -> Runs:
-    """Two that succeeded, with different parameters, and one that failed between them."""
-    good = shared_place.run("hello", "-p", "name=Ann")[0]
-    bad = shared_place.run("fails", code=10)[0]
-    other = shared_place.run("hello", "-p", "name=Bob")[0]
-    return Runs(place=shared_place, good=good, bad=bad, other=other)
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Two that succeeded, with different parameters, and one that failed between them, and no others."""
+    place = make_place(tmp_path_factory.mktemp("look") / "place")
+    good = place.run("hello", "-p", "name=Ann")[0]
+    bad = place.run("fails", code=10)[0]
+    other = place.run("hello", "-p", "name=Bob")[0]
+    return Runs(place=place, good=good, bad=bad, other=other)
 
 
 def test_ps_lists_runs_newest_first(runs: Runs) -> None:
