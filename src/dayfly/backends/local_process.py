@@ -5,6 +5,7 @@ Nothing needs to be carried; this process runs the runner and keeps the run's st
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ def main(run_dir: Path, store_url: str) -> int:
 
 
 if __name__ == "__main__":
+    # As in the command line: what is imported stays, and the collector need not look at it so often.
+    gc.set_threshold(50_000)
     code = main(Path(sys.argv[1]), sys.argv[2])
     # All is written, and whoever waits need not wait for the modules to be taken apart.
     sys.stderr.flush()

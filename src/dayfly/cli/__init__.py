@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 from dayfly.cli.streams import open_missing_streams, replace_broken_streams
 
 _INTERRUPTED = 130
+_ALLOCATIONS = 50_000
 
 
 def main() -> None:
@@ -16,6 +18,8 @@ def main() -> None:
     The process ends without taking its modules apart, which takes longer than most commands do.
     """
     open_missing_streams()
+    # 10 ms of the 155 of `dayfly ps` were the collector's, looking through modules that stay.
+    gc.set_threshold(_ALLOCATIONS)
     code = _run()
     replace_broken_streams()
     os._exit(code)
