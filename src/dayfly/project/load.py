@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -136,6 +135,8 @@ def _validate(values: Mapping[str, _Value]) -> Settings:
 def _explain(key: str, value: _Value, kind: str, message: str) -> ConfigError:
     known = list(Settings.model_fields)
     if kind == "extra_forbidden":
+        import difflib
+
         match = difflib.get_close_matches(key, known, 1)
         return ConfigError(
             f"Unknown setting {key!r} ({value.source})." + (f" Did you mean {match[0]!r}?" if match else ""),
