@@ -33,10 +33,10 @@ def make_request(run_id: str = RUN_ID, **changes: Any) -> Request:
     fields: dict[str, Any] = {
         "run_id": run_id,
         "created": NOW,
-        "notebook": "/work/analysis.ipynb",
+        "notebook": "/home/ada/analysis.ipynb",
         "kernel": "python3",
         "python": PythonEnvironment(executable="/env/bin/python", prefix="/env", source="a test"),
-        "cwd": "/work",
+        "cwd": "/home/ada",
     }
     return Request(**{**fields, **changes})
 
@@ -64,7 +64,7 @@ def make_receipt(files: dict[str, FileHash], run_id: str = RUN_ID) -> Receipt:
         dayfly="0.1.0",
         platform="Linux",
         host="here",
-        notebook="/work/analysis.ipynb",
+        notebook="/home/ada/analysis.ipynb",
         parameters={},
         kernel=KernelFacts(name="python3"),
         files=files,

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
         cwd=str(tmp_path),
         parameters={"alpha": 0.1},
         timeout_s=60.0,
-        output_copy="/work/out.ipynb",
+        output_copy="/home/ada/out.ipynb",
         python=PythonEnvironment(executable=f"{venv}/bin/python", prefix=str(venv), source="a test"),
     )
     store.put(layout.run_key(RUN_ID, layout.REQUEST), request.to_bytes())

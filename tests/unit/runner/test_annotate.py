@@ -44,7 +44,7 @@ def test_every_code_cell_is_not_run_before_it_is(notebook: dict[str, Any]) -> No
 def test_papermills_readers_find_what_they_look_for(notebook: dict[str, Any]) -> None:
     metadata = notebook["metadata"]["papermill"]
     assert metadata["parameters"] == {"alpha": 0.1}
-    assert metadata["input_path"] == "/work/analysis.ipynb"
+    assert metadata["input_path"] == "/home/ada/analysis.ipynb"
     assert metadata["start_time"] == NOW.isoformat()
 
 

@@ -17,7 +17,7 @@ moments = st.datetimes(
 
 def test_an_id_says_when_and_which_notebook() -> None:
     assert (
-        ids.new_run_id("/work/Analysis 2.ipynb", MOMENT, token="7f3a")  # noqa: S106 -- no secret
+        ids.new_run_id("/home/ada/Analysis 2.ipynb", MOMENT, token="7f3a")  # noqa: S106 -- no secret
         == "20261123-101502-analysis-2-7f3a"
     )
 

@@ -43,7 +43,7 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 
 
 def test_text_that_is_no_json_names_file_and_line() -> None:
-    content = make_request().to_bytes().replace(b'"/work/analysis.ipynb"', b"/work/analysis.ipynb")
+    content = make_request().to_bytes().replace(b'"/home/ada/analysis.ipynb"', b"/home/ada/analysis.ipynb")
     with pytest.raises(DamagedFileError, match=r"request.json is damaged, line 5\.") as caught:
         parse_model(Request, content, "request.json")
     assert "dayfly rm" in caught.value.hint
