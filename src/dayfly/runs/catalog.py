@@ -51,7 +51,7 @@ def list_runs(store: Store, *, newest: int | None = None, now: datetime | None =
     """
     moment = now or datetime.now(UTC)
     entries = _newest_entries(store, newest, moment) if newest else list(store.list(layout.STATUS))
-    entries.sort(key=lambda entry: entry.key, reverse=True)
+    entries.sort(key=lambda entry: ids.age(_id_of(entry)), reverse=True)
     summaries = (_summary(store, entry, moment) for entry in entries)
     return list(islice((summary for summary in summaries if summary is not None), newest))
 
@@ -136,7 +136,7 @@ def find_run_id(store: Store, name: str) -> str:
                 hint="Start one with: dayfly run NOTEBOOK",
             )
         return newest[0].run_id
-    found = sorted(_ids_starting_with(store, name)) if name else []
+    found = sorted(_ids_starting_with(store, name), key=ids.age) if name else []
     if name in found:
         return name
     if not found:

@@ -1,4 +1,8 @@
-"""Run ids: `20261123-101502-analysis-7f3a`. They sort by time and say which notebook ran."""
+"""Run ids: `20261123-101502-analysis-7f3a`. They sort by time and say which notebook ran.
+
+The first two digits of the token are the 256th of the second, so that `age` puts runs of one second
+in order too; the rest is random.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,18 @@ _SLUG_LENGTH = 32
 def new_run_id(notebook: str, now: datetime, token: str | None = None) -> str:
     """A run id for `notebook` (a path or name) requested at `now` (timezone-aware).
 
-    `token` is four to eight hexadecimal digits that tell apart runs of one second; random when
-    not given. Whoever creates the run directory notices a collision and asks again.
+    `token` is four to eight hexadecimal digits that order and tell apart runs of one second.
+    Whoever creates the run directory notices a collision and asks again.
     """
     stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{slug(notebook)}-{token or secrets.token_hex(2)}"
+    token = token or f"{now.microsecond * 256 // 1_000_000:02x}{secrets.token_hex(1)}"
+    return f"{stamp}-{slug(notebook)}-{token}"
+
+
+def age(run_id: str) -> tuple[str, str, str]:
+    """Sorts run ids by the time of their request, to the 256th of a second."""
+    match = RUN_ID.fullmatch(run_id)
+    return (match[1], match[3], match[2]) if match else ("", "", run_id)
 
 
 def slug(notebook: str) -> str:

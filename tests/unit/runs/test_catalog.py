@@ -144,6 +144,12 @@ class TestListing:
         put = put_runs(store, 5, every=timedelta(minutes=1))
         assert [run.run_id for run in list_runs(store)] == put
 
+    def test_runs_of_one_second_are_in_order(self, store: Store) -> None:
+        first = put_run(store, ids.new_run_id("stdin", SOON))
+        second = put_run(store, ids.new_run_id("failing.ipynb", SOON + timedelta(milliseconds=100)))
+        assert [run.run_id for run in list_runs(store)] == [second, first]
+        assert find_run_id(store, "last") == second
+
     @pytest.mark.parametrize("every", [timedelta(minutes=1), timedelta(days=2), timedelta(days=90)])
     def test_the_newest_few_are_the_beginning_of_all(self, store: Store, every: timedelta) -> None:
         """However far apart the runs lie."""

@@ -47,6 +47,14 @@ def test_ids_sort_by_time(pair: list[datetime], one: str, other: str) -> None:
         assert ids.new_run_id(one, early) < ids.new_run_id(other, late)
 
 
+@given(moments, st.text(max_size=40), st.text(max_size=40))
+def test_age_orders_ids_of_one_second_whatever_the_notebooks_are_called(
+    moment: datetime, one: str, other: str
+) -> None:
+    later = moment + timedelta(milliseconds=8)
+    assert ids.age(ids.new_run_id(one, moment)) < ids.age(ids.new_run_id(other, later))
+
+
 @pytest.mark.parametrize(
     "text",
     [
