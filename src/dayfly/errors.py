@@ -13,6 +13,8 @@ Exit codes of the command line:
    4  the run is in a state in which this cannot be done
    5  the store cannot be read or written
    6  the kernel or the Python environment is missing
+   7  the Docker engine cannot be reached, or refuses
+   8  the image cannot be made or found
   10  the notebook failed
   11  the notebook timed out
   12  the run was cancelled
@@ -62,6 +64,10 @@ class ParameterError(UsageError):
     """A parameter is unknown or has the wrong type."""
 
 
+class SnapshotError(UsageError):
+    """The commit or working tree cannot be carried: it is not there, or something in it must not go."""
+
+
 class RunNotFoundError(DayflyError):
     """No run in the store has this id, or several begin with it."""
 
@@ -88,6 +94,18 @@ class KernelMissingError(DayflyError):
     """The kernel that the notebook names is not installed in the chosen environment."""
 
     exit_code = 6
+
+
+class EngineError(DayflyError):
+    """The Docker engine cannot be reached, or refused what it was asked."""
+
+    exit_code = 7
+
+
+class ImageError(DayflyError):
+    """The project's image cannot be built, pushed or found, or is of no use to dayfly."""
+
+    exit_code = 8
 
 
 class MissingExtraError(DayflyError):

@@ -7,12 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dayfly.errors import ConfigError
-from dayfly.project.settings import RESERVED_VARIABLES, Settings
+from dayfly.project.settings import RESERVED_VARIABLES, ImageSettings, Settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FILE = "dayfly.toml"
 PYPROJECT = "pyproject.toml"
@@ -129,11 +132,17 @@ def _validate(values: Mapping[str, _Value]) -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
-        raise _explain(key, values[key], problem["type"], problem["msg"]) from error
+        value = values[key]
+        if key == "image" and len(problem["loc"]) > 1 and isinstance(value.raw, dict):
+            inner = str(problem["loc"][1])
+            value = _Value(value.raw.get(inner), f"[image] in {value.source}")
+            raise _explain(inner, value, problem, ImageSettings) from error
+        raise _explain(key, value, problem, Settings) from error
 
 
-def _explain(key: str, value: _Value, kind: str, message: str) -> ConfigError:
-    known = list(Settings.model_fields)
+def _explain(key: str, value: _Value, problem: ErrorDetails, model: type[BaseModel]) -> ConfigError:
+    kind, message = problem["type"], problem["msg"]
+    known = list(model.model_fields)
     if kind == "extra_forbidden":
         import difflib
 
@@ -146,5 +155,5 @@ def _explain(key: str, value: _Value, kind: str, message: str) -> ConfigError:
     return ConfigError(
         f"The setting {key!r} cannot be {value.raw!r} ({value.source}).",
         why=message.removeprefix("Value error, ").capitalize() + ".",
-        hint=Settings.model_fields[key].description or "",
+        hint=model.model_fields[key].description or "",
     )

@@ -22,6 +22,28 @@ Size = Annotated[
 """Bytes."""
 
 
+class ImageSettings(BaseModel):
+    """The table `[image]`: how the project's image is built, in the words of Compose's `build`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dockerfile: str | None = Field(
+        None, description="The Dockerfile, relative to this file. Default: Dockerfile, where there is one."
+    )
+    context: str = Field(".", description="The build context: the folder that COPY and ADD take files from.")
+    target: str | None = Field(None, description="The stage to build. Default: the last.")
+    build_args: dict[str, str] = Field(default_factory=dict, description="Values for the Dockerfile's ARGs.")
+    platform: str | None = Field(
+        None, description="Such as linux/amd64 or linux/arm64. Default: that of the Docker engine."
+    )
+    network: str | None = Field(
+        None, description="The network of RUN while the image is built, such as host. Default: the engine's."
+    )
+    name: str | None = Field(
+        None, description="The image's name. Default: dayfly/ and the name of the project's folder."
+    )
+
+
 class Settings(BaseModel):
     """The settings of one command, from flags, environment, project file and defaults."""
 
@@ -59,6 +81,23 @@ class Settings(BaseModel):
         description="How much output a run keeps in its notebook, and in its log. Default: 100 MiB.",
     )
     allow_errors: bool = Field(default=False, description="Go on after a cell that raises, as nbclient does.")
+    cpus: float | None = Field(
+        None, gt=0, description="How many processors a run in a container may use. Default: all."
+    )
+    memory: Size | None = Field(
+        None, description="How much memory a run in a container may use, such as 4GB. Default: all."
+    )
+    gpus: str | None = Field(
+        None, description="The GPUs that a run in a container sees, as `docker run --gpus` has it: all, 2."
+    )
+    allow_secrets: tuple[str, ...] = Field(
+        (),
+        description="Files that a snapshot may carry although they look like secrets: patterns as in "
+        ".gitignore, relative to the repository.",
+    )
+    image: ImageSettings = Field(
+        default_factory=ImageSettings, description="How the project's image is built (a table, see below)."
+    )
 
 
 RESERVED_VARIABLES = {"DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"}

@@ -1,0 +1,1 @@
+"""An exact commit of the project as a verified Git bundle, and back."""
