@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
-from typing import Self
 
+from dayfly.runs.compat import UTC
 from dayfly.runs.state import State
 
 BEAT_S = 10.0
@@ -29,7 +29,7 @@ class Heart:
         self._state = state
         self._changed.set()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Heart:  # noqa: PYI034 -- typing's Self is younger than Python 3.10
         self._thread.start()
         return self
 

@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from dayfly.errors import StoreError
 from dayfly.keeper.carry import Carrier
 from dayfly.runs import layout
+from dayfly.runs.compat import UTC
 from dayfly.runs.lock import lock_holder, runner_alive
 from dayfly.runs.model import parse_model
 from dayfly.runs.outputs import tidy_outputs

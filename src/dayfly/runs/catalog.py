@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from dayfly.errors import RunNotFoundError
 from dayfly.runs import ids, layout
+from dayfly.runs.compat import UTC
 from dayfly.runs.lock import lock_holder, runner_alive
 from dayfly.runs.state import State
 from dayfly.runs.status import state_of_size

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePath
+
+from dayfly.runs.compat import UTC
 
 RUN_ID = re.compile(r"(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})", re.ASCII)
 _SLUG_LENGTH = 32

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
+from dayfly.runs.compat import StrEnum
 from dayfly.runs.model import Model
 from dayfly.runs.state import State
 

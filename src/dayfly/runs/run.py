@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError
 from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
 from dayfly.runs.chunks import ChunkReader
+from dayfly.runs.compat import UTC
 from dayfly.runs.follow import Event, EventReader, follow_events
 from dayfly.runs.model import M, parse_model
 from dayfly.runs.receipt import Receipt, find_mismatches

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from dayfly import errors
+from dayfly.runs.compat import StrEnum
 
 
 class State(StrEnum):
