@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dayfly.backends.local import LocalProcess, start_local
+from dayfly.backends.asked import Asked, BackendName
+from dayfly.backends.local import start_local
+from dayfly.backends.processes import Execution
 from dayfly.backends.submission import (
-    Asked,
     Submission,
     create_run,
     open_project_store,
@@ -22,10 +23,15 @@ from dayfly.runs.run import Run
 from dayfly.runs.store import Store
 
 
-def start(submission: Submission, store: Store) -> tuple[Run, LocalProcess]:
-    """Create and start a run that has been checked; returns it and the process that executes it."""
+def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
+    """Create and start a run that has been checked; returns it and what executes it."""
     request = create_run(store, submission)
-    return Run(request.run_id, store), start_local(store, request, submission.content, os.environ)
+    started = Run(request.run_id, store)
+    if request.backend == "local":
+        return started, start_local(store, request, submission.content, os.environ)
+    from dayfly.backends.docker import start_docker
+
+    return started, start_docker(store, request, submission.content, os.environ)
 
 
 def run(
@@ -35,10 +41,15 @@ def run(
     output: str | os.PathLike[str] | None = None,
     allow_unknown: bool = False,
     wait: bool = True,
+    on: BackendName = "local",
+    commit: str | None = None,
+    dirty: bool = False,
     **settings: Any,
 ) -> Run:
     """Run a notebook on this machine and return the run, when it has ended (or, with `wait=False`, begun).
 
+    `on="docker"` runs it in the project's image; `commit` in a checkout of that commit, `dirty` in one of
+    the working tree as it is.
     `output` is a path that the executed notebook is also written to; `settings` are those of
     `dayfly.toml` (`timeout="2h"`, `kernel="python3"`, `store="runs"`, ...). A run that fails is
     returned like any other: ask its `state`, or call `check()`. Raises UsageError and its kin before
@@ -57,6 +68,9 @@ def run(
         parameters=parameters or {},
         allow_unknown=allow_unknown,
         output_copy=os.fspath(output) if output is not None else None,
+        backend=on,
+        commit=commit,
+        dirty=dirty,
     )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
     started, process = start(submission, open_project_store(project, os.environ))

@@ -6,19 +6,30 @@ Nothing needs to be carried; this process runs the runner and keeps the run's st
 from __future__ import annotations
 
 import gc
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
+from dayfly.backends.checkout import prepare_checkout
 from dayfly.runner.main import execute_run
+from dayfly.runs import layout
 
 
 def main(run_dir: Path, store_url: str) -> int:
-    """Execute the run; returns the exit code."""
+    """Execute the run, in a checkout of its commit where it has one; returns the exit code."""
     from dayfly.keeper.heart import Heart
 
+    source = json.loads((run_dir / layout.REQUEST).read_bytes()).get("snapshot")
     with Heart(store_url, run_dir.name) as heart:
-        return execute_run(run_dir, heart.enter)
+        if source is None:
+            return execute_run(run_dir, heart.enter)
+        bundle = run_dir.parent.parent / layout.snapshot_key(source["commit"])
+        try:
+            return execute_run(run_dir, heart.enter, prepare_checkout(bundle))
+        finally:
+            shutil.rmtree(source["checkout"], ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dayfly.backends.python import choose_python
 from dayfly.backends.submission import Submission
-from dayfly.errors import RunConflictError, UsageError
+from dayfly.backends.workplace import new_checkout
+from dayfly.errors import ImageError, RunConflictError, UsageError
 from dayfly.runner.kernelspecs import load_kernelspec
 from dayfly.runs import ids, layout
+from dayfly.runs.request import PythonEnvironment, Request
 from dayfly.runs.run import Run
 
 
@@ -30,8 +33,46 @@ def plan_rerun(run: Run, environ: Mapping[str, str], now: datetime, *, python: s
             why=f"{layout.INPUT} does not match the receipt.",
             hint=f"See more with: dayfly verify {run.run_id}",
         )
-    if not Path(request.cwd).is_dir():
-        raise UsageError(f"The directory {request.cwd}, in which the notebook ran, is gone.")
+    changes = {
+        "run_id": ids.new_run_id(_name(request.notebook), now),
+        "created": now,
+        "output_copy": None,
+        "rerun_of": run.run_id,
+        **_checkout_again(run, request, environ),
+    }
+    if request.backend == "docker":
+        _check_image(request, environ, python)
+    else:
+        changes["python"] = _python_again(run, request, environ, python)
+    return Submission(request=request.model_copy(update=changes), content=content)
+
+
+def _checkout_again(run: Run, request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
+    """What changes with a checkout of its own for the new run."""
+    source = request.snapshot
+    if source is None:
+        if not Path(request.cwd).is_dir():
+            raise UsageError(f"The directory {request.cwd}, in which the notebook ran, is gone.")
+        return {}
+    if not run.store.exists(layout.snapshot_key(source.commit)):
+        raise RunConflictError(
+            f"The snapshot of the run {run.run_id} is gone.",
+            why=f"The store has no bundle of {source.commit[:12]}.",
+            hint=f"If the repository has that commit, run it with: --commit {source.commit[:12]}",
+        )
+    if request.backend != "local":
+        return {}
+    checkout = str(new_checkout(source.commit, environ))
+    return {
+        "snapshot": source.model_copy(update={"checkout": checkout}),
+        "cwd": request.cwd.replace(source.checkout, checkout, 1),
+        "outputs": request.outputs and request.outputs.replace(source.checkout, checkout, 1),
+    }
+
+
+def _python_again(
+    run: Run, request: Request, environ: Mapping[str, str], python: str | None
+) -> PythonEnvironment:
     environment = choose_python(
         python or request.python.executable,
         source="--python" if python else f"as in {run.run_id}",
@@ -41,14 +82,21 @@ def plan_rerun(run: Run, environ: Mapping[str, str], now: datetime, *, python: s
     load_kernelspec(
         request.kernel, python=environment.executable, prefix=Path(environment.prefix), environ=environ
     )
-    changes = {
-        "run_id": ids.new_run_id(_name(request.notebook), now),
-        "created": now,
-        "python": environment,
-        "output_copy": None,
-        "rerun_of": run.run_id,
-    }
-    return Submission(request=request.model_copy(update=changes), content=content)
+    return environment
+
+
+def _check_image(request: Request, environ: Mapping[str, str], python: str | None) -> None:
+    from dayfly.environment.docker import Docker
+
+    if python is not None:
+        raise UsageError("--python is for runs on local.", why="A run in a container has its image's Python.")
+    image = request.image
+    if image is not None and Docker(environ=environ).inspect("image", image.id) is None:
+        raise ImageError(
+            f"The image {image.tag} of that run is gone.",
+            why=f"The Docker engine has none with the id {image.id}.",
+            hint="Build the project's image of today, and run the notebook with it: dayfly run --on docker",
+        )
 
 
 def _name(notebook: str) -> str:

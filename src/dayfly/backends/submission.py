@@ -4,96 +4,100 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dayfly.backends.python import OWN_ENVIRONMENT, choose_python
-from dayfly.errors import KernelMissingError, ParameterError, StoreError, UsageError
+from dayfly.backends.asked import STANDARD_INPUT, Asked
+from dayfly.backends.source import Source, find_source
+from dayfly.backends.workplace import Workplace, local_workplace
+from dayfly.errors import ParameterError, StoreError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
-from dayfly.runner.kernelspecs import NATIVE, KernelSpec, home_directory, load_kernelspec
+from dayfly.runner.kernelspecs import NATIVE, home_directory
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
 from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids, layout
-from dayfly.runs.request import PythonEnvironment, Request
+from dayfly.runs.request import Request
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from dayfly.runs.store import Store, open_store
 
-STANDARD_INPUT = "-"
+if TYPE_CHECKING:
+    from dayfly.snapshot.plan import Snapshot
+
 _ID_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a user asks for beside the settings."""
-
-    notebook: str
-    """A path, or `-` for standard input."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    allow_unknown: bool = False
-    output_copy: str | None = None
-    rerun_of: str | None = None
-    content: bytes | None = None
-    """The notebook itself, when it is not to be read from the path."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A request that has been checked, and the notebook that goes with it."""
+    """A request that has been checked, the notebook that goes with it, and the commit to carry."""
 
     request: Request
     content: bytes
+    snapshot: Snapshot | None = None
+    """None for a run in the working tree, and for one whose bundle is in the store already."""
 
 
 def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], now: datetime) -> Submission:
-    """Check everything and say what would run; creates nothing.
+    """Check everything and say what would run; creates nothing but an image, where one is needed.
 
     Raises UsageError and its kin for a notebook, parameter, directory or kernel that is not right.
     """
-    settings = project.settings
-    content = asked.content if asked.content is not None else _read(asked.notebook)
+    output_copy = _output_copy(asked.output_copy)
+    source = find_source(asked, project, environ)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
-    notebook = parse_notebook(content, name)
+    notebook = parse_notebook(source.content, name)
     parameters = check_parameters(
         asked.parameters,
         inspect_parameters(notebook) if asked.parameters else None,
         notebook=name,
         allow_unknown=asked.allow_unknown,
     )
-    cwd = _working_directory(asked.notebook, settings.cwd, project)
-    folders = [cwd] + ([project.root] if project.root else [])
-    python = choose_python(
-        settings.python, source=project.sources["python"], folders=folders, environ=environ
-    )
+    workplace = _find_workplace(asked, source, project, environ)
+    settings = project.settings
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
-    spec = _find_kernel(kernel, python, environ)
+    spec = workplace.find_kernel(kernel)
     inject_parameters(notebook, parameters, kernel=spec.name, language=spec.language)  # can it be done?
     from_stdin = asked.notebook == STANDARD_INPUT
     request = Request(
         run_id=ids.new_run_id("stdin" if from_stdin else asked.notebook, now),
         created=now,
         notebook=STANDARD_INPUT if from_stdin else str(Path(asked.notebook).absolute()),
+        backend=asked.backend,
+        snapshot=workplace.snapshot,
+        image=workplace.image,
+        cpus=settings.cpus,
+        memory_bytes=settings.memory,
+        gpus=settings.gpus,
         parameters=parameters,
         kernel=kernel,
         kernel_transport=settings.kernel_transport,
-        python=python,
-        cwd=str(cwd),
-        outputs=str(project.resolve(settings.outputs)) if settings.outputs else None,
+        python=workplace.python,
+        cwd=workplace.cwd,
+        outputs=workplace.outputs,
         timeout_s=settings.timeout,
         cell_timeout_s=settings.cell_timeout,
         grace_s=settings.grace,
         output_limit_bytes=settings.output_limit,
         allow_errors=settings.allow_errors,
-        output_copy=_output_copy(asked.output_copy),
+        output_copy=output_copy,
         rerun_of=asked.rerun_of,
     )
     _check_writable(request)
-    return Submission(request=request, content=content)
+    return Submission(request=request, content=source.content, snapshot=source.snapshot)
+
+
+def _find_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:
+    if asked.backend == "local":
+        return local_workplace(asked, source, project, environ)
+    from dayfly.backends.docker_workplace import docker_workplace
+
+    return docker_workplace(asked, source, project, environ)
 
 
 def _check_writable(request: Request) -> None:
@@ -106,44 +110,6 @@ def _check_writable(request: Request) -> None:
             why=str(error),
             hint="Give numbers, text, true or false, lists and dictionaries of these.",
         ) from error
-
-
-def _read(notebook: str) -> bytes:
-    if notebook == STANDARD_INPUT:
-        return sys.stdin.buffer.read()
-    try:
-        return Path(notebook).read_bytes()
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"There is no notebook {notebook}.", hint=f"The current directory is {Path.cwd()}."
-        ) from error
-    except OSError as error:
-        raise UsageError(f"{notebook} cannot be read.", why=str(error.strerror)) from error
-
-
-def _find_kernel(kernel: str, python: PythonEnvironment, environ: Mapping[str, str]) -> KernelSpec:
-    try:
-        return load_kernelspec(kernel, python=python.executable, prefix=Path(python.prefix), environ=environ)
-    except KernelMissingError as error:
-        if python.source != OWN_ENVIRONMENT:
-            raise
-        raise KernelMissingError(
-            error.what,
-            why=f"No environment is active, and there is no .venv beside the notebook. {error.why}",
-            hint="Activate the notebook's environment, name it with --python, or make one beside it:\n"
-            "python3 -m venv .venv && .venv/bin/pip install ipykernel",
-        ) from error
-
-
-def _working_directory(notebook: str, asked: str | None, project: Project) -> Path:
-    if asked is not None:
-        from_file = project.sources["cwd"].startswith(("dayfly.toml", "pyproject.toml"))
-        cwd = project.resolve(asked) if from_file else Path(asked).expanduser().absolute()
-    else:
-        cwd = Path.cwd() if notebook == STANDARD_INPUT else Path(notebook).absolute().parent
-    if not cwd.is_dir():
-        raise UsageError(f"There is no directory {cwd} to run the notebook in.", hint="See --cwd.")
-    return cwd
 
 
 def _output_copy(asked: str | None) -> str | None:
@@ -166,6 +132,8 @@ def create_run(store: Store, submission: Submission) -> Request:
     taken is replaced by another.
     """
     request = submission.request
+    if submission.snapshot is not None:
+        _put_bundle(store, submission.snapshot)
     for _ in range(_ID_ATTEMPTS):
         if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
             _complete(store, request, submission.content)
@@ -173,6 +141,19 @@ def create_run(store: Store, submission: Submission) -> Request:
         again = ids.new_run_id(ids.notebook_slug(request.run_id), datetime.now(UTC))
         request = request.model_copy(update={"run_id": again})
     raise StoreError(f"No free run id could be found in {store.url}.")
+
+
+def _put_bundle(store: Store, snapshot: Snapshot) -> None:
+    """The commit's bundle, which all its runs share; written once."""
+    from dayfly.snapshot.bundle import write_bundle
+
+    key = layout.snapshot_key(snapshot.commit)
+    if store.exists(key):
+        return
+    with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
+        bundle = Path(folder, layout.BUNDLE)
+        write_bundle(snapshot, bundle)
+        store.put(key, bundle)
 
 
 def _complete(store: Store, request: Request, content: bytes) -> None:

@@ -73,8 +73,30 @@ def run(
         ),
     ] = None,
     on: Annotated[
-        str, typer.Option("--on", metavar="BACKEND", help="Where to run it: local.", rich_help_panel=_RUNNING)
+        str,
+        typer.Option(
+            "--on",
+            metavar="BACKEND",
+            help="Where: local (this Python environment), docker (the project's image).",
+            rich_help_panel=_RUNNING,
+        ),
     ] = "local",
+    commit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMIT",
+            help="Run this commit, in a clean checkout: a branch, tag or id.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = None,
+    dirty: Annotated[
+        bool,
+        typer.Option(
+            "--dirty",
+            help="Run the working tree as it is, as a commit of its own.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = False,
     allow_unknown: Annotated[
         bool,
         typer.Option(
@@ -144,6 +166,18 @@ def run(
             show_default=False,
         ),
     ] = None,
+    cpus: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Processors of a run in a container.", rich_help_panel=_SETTINGS),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory of a run in a container: 4GB.", rich_help_panel=_SETTINGS),
+    ] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(metavar="all|N", help="GPUs of a run in a container.", rich_help_panel=_SETTINGS),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Run a notebook and show how far it is.
@@ -151,15 +185,13 @@ def run(
     The exit code tells how it ended: 0 succeeded, 10 failed, 11 timed out, 12 cancelled,
     13 interrupted, 14 lost. Ctrl-C ends the run and saves what there is.
     """
-    from dayfly.backends.submission import Asked, open_project_store, plan_submission
+    from dayfly.backends.asked import Asked
+    from dayfly.backends.submission import open_project_store, plan_submission
+    from dayfly.cli.asking import ask_about_changes, backend_name, build_echo
     from dayfly.cli.options import parse_parameters
-    from dayfly.errors import UsageError
     from dayfly.project.load import load_project
 
-    if on != "local":
-        raise UsageError(
-            f"There is no backend {on!r}.", why="This version of dayfly runs notebooks on: local."
-        )
+    backend = backend_name(on, detach=detach, output=output)
     project = load_project(
         Path.cwd(),
         os.environ,
@@ -174,6 +206,9 @@ def run(
             "outputs": outputs,
             "output_limit": output_limit,
             "allow_errors": allow_errors,
+            "cpus": cpus,
+            "memory": memory,
+            "gpus": gpus,
             "store": store,
         },
     )
@@ -182,6 +217,11 @@ def run(
         parameters=parse_parameters(parameter, parameters_file),
         allow_unknown=allow_unknown,
         output_copy=output,
+        backend=backend,
+        commit=commit,
+        dirty=dirty,
+        on_dirty=ask_about_changes() if notebook != "-" else None,
+        echo=build_echo(quiet=quiet or as_json),
     )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
     opened = open_project_store(project, os.environ)

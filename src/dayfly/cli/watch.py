@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
-from dayfly.backends.local import LocalProcess
+from dayfly.backends.processes import Execution
 from dayfly.cli.progress import TAIL_BYTES, Progress
 from dayfly.cli.views import View
 from dayfly.runner.signals import ENDING
@@ -26,7 +26,7 @@ class DetachedError(Exception):
     """The user has stopped watching; the run goes on."""
 
 
-def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
+def watch_process(run: Run, process: Execution, view: View) -> State | None:
     """Watch a run of this command's own until its process has ended; Ctrl-C ends the run."""
     progress = Progress(began=datetime.now(UTC))
     events, log = EventReader(run.store, run.run_id), ChunkReader(run.store, _log_key(run))
@@ -48,7 +48,7 @@ def watch_process(run: Run, process: LocalProcess, view: View) -> State | None:
 
 
 @contextmanager
-def _interrupting(process: LocalProcess, view: View) -> Iterator[None]:
+def _interrupting(process: Execution, view: View) -> Iterator[None]:
     """Pass on what asks this command to end; the run saves what there is, then we end."""
     asked = 0
 

@@ -8,17 +8,19 @@ import sys
 from pathlib import Path
 
 from dayfly.errors import StoreError
-from dayfly.keeper.keep import keep_run
+from dayfly.keeper.keep import keep_run, lies_in
 from dayfly.runs.store import open_store
 
 
 def main(run_dir: Path, store_url: str) -> int:
-    """Keep the run; the directory is removed when all of it is in the store. Returns the exit code."""
+    """Keep the run; a directory elsewhere is removed when all of it is in the store. Returns the exit code."""
     # The keeper outlives the runner, and what ends a terminal must not end it.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if keep_run(run_dir, open_store(store_url)):
-        shutil.rmtree(run_dir, ignore_errors=True)
+    store = open_store(store_url)
+    if keep_run(run_dir, store):
+        if not lies_in(run_dir, store):
+            shutil.rmtree(run_dir, ignore_errors=True)
         return 0
     sys.stderr.write(f"upload_failed: {store_url} could not be written; the run is in {run_dir}\n")
     return StoreError.exit_code

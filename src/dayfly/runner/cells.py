@@ -18,6 +18,7 @@ from dayfly.runner.connection import exit_description, wait_for_exit
 from dayfly.runner.ending import Ending, Intent
 from dayfly.runner.journal import Journal
 from dayfly.runner.launch import LaunchedKernel
+from dayfly.runner.memory import why_killed
 from dayfly.runner.notebook import will_execute
 from dayfly.runner.notebook_file import NotebookFile, Snapshot
 from dayfly.runner.outputs import OutputCollector, finish_streams
@@ -153,7 +154,7 @@ class CellRunner:
         else:
             note = f"The kernel died while this cell ran: {how}."
             if "SIGKILL" in how:
-                note += " That is what happens when memory runs out."
+                note += f" {why_killed(self.request.memory_bytes)}"
             self.failed = FailedCell(
                 number=index + 1,
                 id=cell.get("id"),

@@ -142,8 +142,8 @@ def _collect(session: Session) -> None:
 
 def copy_output(session: Session) -> None:
     """The executed notebook where the user asked for it, besides the run directory."""
-    if session.request.output_copy is None:
-        return
+    if session.request.output_copy is None or session.request.backend != "local":
+        return  # in a container, that path is not the user's: whoever started it copies
     target = Path(session.request.output_copy)
     temporary = target.with_name(f".dayfly-{session.request.run_id}.tmp")
     try:
@@ -177,6 +177,7 @@ def _make_receipt(session: Session, facts: Facts) -> Receipt:
             packages=facts.packages if python else {},
         ),
         git=facts.git,
+        image=request.image,
         files=_hash_files(session),
     )
 

@@ -50,6 +50,13 @@ def git_source(directory: Path, environ: Mapping[str, str]) -> GitSource | None:
     return GitSource(commit=commit, branch=branch or None, dirty=None if changes is None else bool(changes))
 
 
+def _git_of(request: Request) -> GitSource | None:
+    source = request.snapshot
+    if source is None:
+        return git_source(Path(request.cwd), os.environ)
+    return GitSource(commit=source.commit, tree=source.tree, branch=source.branch, dirty=source.dirty)
+
+
 def _git(directory: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
     """A Git command's output; None when it fails, is not there or takes too long."""
     try:
@@ -71,7 +78,7 @@ def gather_facts(request: Request) -> Facts:
     """Everything the receipt says of this place. May take as long as `git status` does."""
     return Facts(
         packages=installed_packages(Path(request.python.prefix)),
-        git=git_source(Path(request.cwd), os.environ),
+        git=_git_of(request),
         platform=f"{platform.system()}-{platform.release()}-{platform.machine()}",
         host=socket.gethostname(),
     )

@@ -17,17 +17,28 @@ from dayfly.runs.lock import acquire_lock
 from dayfly.runs.state import State
 
 
-def execute_run(run_dir: Path, on_state: Callable[[State], None] = lambda _: None) -> int:
+def _nothing(_: object) -> None:
+    """Neither states are heard of, nor is anything to be prepared."""
+
+
+def execute_run(
+    run_dir: Path,
+    on_state: Callable[[State], None] = _nothing,
+    prepare: Callable[[dict[str, Any]], None] = _nothing,
+) -> int:
     """Execute the run in `run_dir` and leave the directory complete; returns the exit code.
 
-    `on_state` hears of each state as it is entered. Raises RunConflictError when another runner is
-    at work here, or the run has ended before.
+    `on_state` hears of each state as it is entered; `prepare` is called with the request before
+    anything is started, and what it raises is the run's end. Raises RunConflictError when another
+    runner is at work here, or the run has ended before.
     """
     with hold_signals():
-        return _execute_locked(run_dir.absolute(), on_state)
+        return _execute_locked(run_dir.absolute(), on_state, prepare)
 
 
-def _execute_locked(run_dir: Path, on_state: Callable[[State], None]) -> int:
+def _execute_locked(
+    run_dir: Path, on_state: Callable[[State], None], prepare: Callable[[dict[str, Any]], None]
+) -> int:
     lock = acquire_lock(run_dir)
     try:
         request = json.loads((run_dir / layout.REQUEST).read_bytes())
@@ -35,8 +46,7 @@ def _execute_locked(run_dir: Path, on_state: Callable[[State], None]) -> int:
             return _exit_code_of_earlier(run_dir)
         outputs = run_dir / layout.OUTPUTS
         outputs.mkdir(exist_ok=True)
-        environ = kernel_environment(os.environ, request, outputs)
-        return _execute(run_dir, request, environ, on_state)
+        return _execute(run_dir, request, outputs, on_state, prepare)
     finally:
         os.close(lock)
 
@@ -60,9 +70,15 @@ def kernel_environment(
 
 
 def _execute(
-    run_dir: Path, request: dict[str, Any], environ: dict[str, str], on_state: Callable[[State], None]
+    run_dir: Path,
+    request: dict[str, Any],
+    outputs: Path,
+    on_state: Callable[[State], None],
+    prepare: Callable[[dict[str, Any]], None],
 ) -> int:
     try:
+        prepare(request)
+        environ = kernel_environment(os.environ, request, outputs)
         spec = load_kernelspec(
             request["kernel"],
             python=request["python"]["executable"],

@@ -65,7 +65,13 @@ def _target(directory: Path, name: str) -> Path:
     """Where a file of the run goes; never outside `directory`, whatever its key and the links there."""
     parts = PurePosixPath(name).parts
     target = directory.joinpath(*parts)
-    inside = target.parent.resolve().is_relative_to(directory.resolve())
+    try:
+        inside = target.parent.resolve().is_relative_to(directory.resolve())
+        target.lstat()  # a name that is too long fails here
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, or a null byte
+        raise StoreError(f"{directory} cannot hold a file of the name {name!r}.", why=str(error)) from error
     if name.startswith("/") or ".." in parts or "\\" in name or not inside:
         raise StoreError(f"The store holds a file whose name leads out of {directory}: {name!r}.")
     return target

@@ -17,8 +17,12 @@ LOCK = "lock"
 RUNNER_LOG = "runner.log"
 """What runner and kernel processes themselves wrote to stdout and stderr; for diagnosis."""
 
+BUNDLE = "snapshot.bundle"
+"""The commit to check out, in a run directory on its way; in the store it has a place of its own."""
+
 RUNS = "runs"
 STATUS = "status"
+SNAPSHOTS = "snapshots"
 
 
 def run_prefix(run_id: str) -> str:
@@ -34,3 +38,8 @@ def run_key(run_id: str, name: str) -> str:
 def status_key(run_id: str) -> str:
     """The key of a run's status object (see `runs.status`)."""
     return f"{STATUS}/{run_id}"
+
+
+def snapshot_key(commit: str) -> str:
+    """The key of the bundle of a commit, which all runs of that commit share."""
+    return f"{SNAPSHOTS}/{commit}.bundle"

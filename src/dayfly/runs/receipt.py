@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 from dayfly.runs import layout
 from dayfly.runs.chunks import chunk_start
 from dayfly.runs.model import Model
+from dayfly.runs.request import ImageSource
 from dayfly.runs.store import Store
 
 
@@ -25,6 +26,7 @@ class GitSource(Model):
     """The commit the notebook's folder was at when the run began; `dirty` when files differed."""
 
     commit: str
+    tree: str | None = None
     branch: str | None = None
     dirty: bool | None = None
 
@@ -52,6 +54,7 @@ class Receipt(Model):
     parameters: dict[str, Any]
     kernel: KernelFacts
     git: GitSource | None = None
+    image: ImageSource | None = None
     files: dict[str, FileHash]
 
 

@@ -21,6 +21,43 @@ class PythonEnvironment(Model):
     source: str
 
 
+class SnapshotSource(Model):
+    """The commit that a run is executed in a checkout of.
+
+    `base` is HEAD where the commit was made of a working tree that differed from it (`dirty`).
+    """
+
+    commit: str
+    tree: str
+    base: str | None = None
+    branch: str | None = None
+    dirty: bool = False
+    checkout: str
+    """Where it is checked out for the run: absolute, in the container where there is one."""
+    notebook: str | None = None
+    """The notebook's path in the repository; None for one from elsewhere."""
+
+
+class ContainerUser(Model):
+    """Who a container runs as, in numbers of the host, and what the image calls its own user."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str
+    groups: tuple[int, ...] = ()
+
+
+class ImageSource(Model):
+    """The image that a run is executed in. `id` is the engine's own, `key` what the image is made of."""
+
+    tag: str
+    id: str
+    key: str
+    platform: str
+    user: ContainerUser
+
+
 class Request(Model):
     """One run as it was asked for. Durations are seconds, sizes are bytes, times are UTC."""
 
@@ -29,7 +66,13 @@ class Request(Model):
     created: AwareDatetime
     notebook: str
     """The notebook's absolute path, or `-` for standard input."""
-    backend: Literal["local"] = "local"
+    backend: Literal["local", "docker"] = "local"
+    snapshot: SnapshotSource | None = None
+    """None when the notebook runs in the working tree."""
+    image: ImageSource | None = None
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    gpus: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     kernel: str
     """The kernelspec's name."""

@@ -85,6 +85,18 @@ class Store:
             raise self._error("write", key, error) from error
         return True
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        import obstore
+
+        try:
+            obstore.head(self.objects, key)
+        except FileNotFoundError:
+            return False
+        except _failures() as error:
+            raise self._error("read", key, error) from error
+        return True
+
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
         """Every object whose key lies under `prefix` (a folder) and sorts after `after`."""
         import obstore

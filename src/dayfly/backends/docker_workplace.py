@@ -1,0 +1,133 @@
+"""The project's image as the place where a run is executed: found, or built when it is not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from dayfly.backends.asked import Asked
+from dayfly.backends.docker import CHECKOUT
+from dayfly.backends.local import cache_directory
+from dayfly.backends.source import Source
+from dayfly.backends.workplace import Workplace, snapshot_source, within, working_directory
+from dayfly.environment.docker import Docker
+from dayfly.environment.facts import ImageFacts, image_facts
+from dayfly.environment.image import Image, build_image, find_image
+from dayfly.environment.plan import default_name, plan_image
+from dayfly.errors import KernelMissingError, UsageError
+from dayfly.project.load import Project
+from dayfly.runner.kernelspecs import KernelSpec
+from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment
+
+_UNPRIVILEGED = 1000
+"""Who a container runs as when root starts it and the image names no user: root is nobody's default."""
+
+
+def docker_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:
+    """Find the image of the snapshot, build it when it is new, and ask it for its Python and kernels.
+
+    Raises EngineError, ImageError and KernelMissingError.
+    """
+    docker = Docker(environ=environ)
+    image = _find_or_build(asked, source, project, docker)
+    facts = image_facts(docker, image, cache=cache_directory(environ) / "images")
+    snapshot = source.snapshot
+    if snapshot is None:
+        raise UsageError("A run in a container needs a commit.")
+    here = working_directory(asked.notebook, project)
+    cwd = within(Path(CHECKOUT), here, snapshot.repository)
+    if cwd is None:
+        raise UsageError(f"The directory {here} is not in the repository {snapshot.repository}.")
+    outputs = project.resolve(project.settings.outputs) if project.settings.outputs else None
+    inside = within(Path(CHECKOUT), outputs, snapshot.repository) if outputs else None
+    return Workplace(
+        python=PythonEnvironment(
+            executable=facts.python.executable, prefix=facts.python.prefix, source=f"image {image.tag}"
+        ),
+        cwd=str(cwd),
+        outputs=str(inside) if inside else None,
+        find_kernel=lambda kernel: _find_kernel(kernel, facts, image),
+        snapshot=snapshot_source(source, CHECKOUT),
+        image=ImageSource(
+            tag=image.tag,
+            id=image.id,
+            key=image.key,
+            platform=image.platform,
+            user=container_user(facts, uid=os.geteuid(), gid=os.getegid(), rootless=_rootless(docker)),
+        ),
+    )
+
+
+def _find_or_build(asked: Asked, source: Source, project: Project, docker: Docker) -> Image:
+    root = project.root or (source.snapshot.repository if source.snapshot else Path.cwd())
+    settings = project.settings.image.model_copy(
+        update={"name": project.settings.image.name or default_name(root)}
+    )
+    with _tree(source, root) as tree:
+        platform = project.settings.image.platform or engine_platform(docker)
+        plan = plan_image(tree, settings, platform=platform)
+        found = find_image(docker, plan)
+        if found is not None:
+            return found
+        asked.echo(f"The image {plan.tag} is new: building it.")
+        return build_image(docker, plan, echo=asked.echo)
+
+
+@contextmanager
+def _tree(source: Source, root: Path) -> Iterator[Path]:
+    """The project's folder as the snapshot has it: what makes the image is that commit's, too."""
+    if source.as_working_tree or source.snapshot is None:
+        yield root
+        return
+    from dayfly.snapshot.bundle import write_bundle
+    from dayfly.snapshot.unpack import unpack_bundle
+
+    with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
+        bundle, tree = Path(folder, "bundle"), Path(folder, "tree")
+        write_bundle(source.snapshot, bundle)
+        tree.mkdir()
+        unpack_bundle(bundle, tree, commit=source.snapshot.commit)
+        yield within(tree, root, source.snapshot.repository) or tree
+
+
+def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> ContainerUser:
+    """Who the containers of a run run as, so that its files are those of whoever started it.
+
+    With a rootless engine, root in the container is the user outside. Root itself gets the image's
+    user, or an unprivileged one: it can read every file anyway.
+    """
+    names = {"name": facts.user.name or "dayfly", "home": facts.user.home or "/"}
+    if rootless:
+        return ContainerUser(uid=0, gid=0, **names)
+    if uid != 0:
+        # The image's own group may be what lets its home and environment be written.
+        groups = (facts.user.gid,) if facts.user.gid not in {0, gid} else ()
+        return ContainerUser(uid=uid, gid=gid, groups=groups, **names)
+    if facts.user.uid != 0:
+        return ContainerUser(uid=facts.user.uid, gid=facts.user.gid, **names)
+    return ContainerUser(uid=_UNPRIVILEGED, gid=_UNPRIVILEGED, **names)
+
+
+def _rootless(docker: Docker) -> bool:
+    # Root's engine is never rootless, and asking takes time.
+    return os.geteuid() != 0 and "name=rootless" in docker.run(["info", "--format", "{{.SecurityOptions}}"])
+
+
+def engine_platform(docker: Docker) -> str:
+    """What the engine runs without emulation, such as linux/amd64. Raises EngineError without an engine."""
+    return docker.run(["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]).strip()
+
+
+def _find_kernel(kernel: str, facts: ImageFacts, image: Image) -> KernelSpec:
+    found = facts.kernels.get(kernel)
+    if found is not None:
+        return found
+    names = ", ".join(sorted(facts.kernels)) or "none"
+    raise KernelMissingError(
+        f"The image {image.tag} has no kernel {kernel!r}.",
+        why=f"Its kernels are: {names}.",
+        hint="Add ipykernel (or the notebook's kernel) to the image, or name another with --kernel.",
+    )
