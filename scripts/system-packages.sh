@@ -3,12 +3,28 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Daemons lie where only root's PATH leads.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+missing() {
+  for program in "$@"; do
+    command -v "$program" >/dev/null || return 0
+  done
+  return 1
+}
+
 # Browser tests: the pages of a run in a real browser, with a font to draw their text.
-if ! command -v chromium >/dev/null; then
+if missing chromium; then
   scripts/apt-install.sh chromium fonts-liberation
 fi
 
 # End-to-end tests: a terminal to watch the live view in, and a clock that can be made to jump.
-if ! command -v tmux >/dev/null || ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
+if missing tmux || ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
   scripts/apt-install.sh tmux libfaketime
+fi
+
+# Engine tests: a Docker engine with its init and its network, a registry, and what makes a base image
+# from Debian's packages alone, so that no image has to be fetched from anywhere.
+if missing docker dockerd docker-init docker-registry debootstrap iptables ip; then
+  scripts/apt-install.sh docker.io docker-registry debootstrap iptables iproute2 ca-certificates
 fi
