@@ -69,6 +69,10 @@ class Place:
     root: Path
     environ: Mapping[str, str]
     store: Store
+    flags: tuple[str, ...] = ()
+    """What `dayfly run` is given here besides."""
+    directory: str = ""
+    """Where notebooks run, as they see it: the project, or its place in a container."""
 
     def cli(
         self,
@@ -123,7 +127,7 @@ class Place:
         self, name: str, *options: str, code: int | None = 0, environ: Mapping[str, str] = NOTHING
     ) -> tuple[Run, Done]:
         """Run one of tests/notebooks to its end; the run, and what the command said."""
-        done = self.cli("run", str(self.notebook(name)), *options, code=code, environ=environ)
+        done = self.cli("run", str(self.notebook(name)), *self.flags, *options, code=code, environ=environ)
         return self.find(done.run_id), done
 
     def run_quiet(self, name: str, *, code: int = 0) -> tuple[Run, Done]:
@@ -136,7 +140,9 @@ class Place:
         self, name: str, *options: str, says: str, environ: Mapping[str, str] = NOTHING
     ) -> Iterator[Run]:
         """A run whose notebook has just printed `says`; at the end nothing of it runs any more."""
-        done = self.cli("run", str(self.notebook(name)), "--detach", "--quiet", *options, environ=environ)
+        done = self.cli(
+            *("run", str(self.notebook(name)), "--detach", "--quiet", *self.flags, *options), environ=environ
+        )
         run = self.find(done.out.strip())
         try:
             wait_for(lambda: says in run.log() or run.result, f"{says!r} in the log of {name}")
@@ -144,6 +150,15 @@ class Place:
             yield run
         finally:
             end_processes(run)
+
+    def go(self, *runs: Run) -> None:
+        """Make the file that the runs of `waits` wait for."""
+        if self.directory == str(self.root):
+            (self.root / "go").touch()
+            return
+        for run in runs:
+            command = ["docker", "exec", f"dayfly-{run.run_id}", "touch", f"{self.directory}/go"]
+            subprocess.run(command, env=dict(self.environ), check=True, timeout=PATIENCE_S)
 
     def find(self, run_id: str) -> Run:
         """The run with this id."""
@@ -170,6 +185,7 @@ def make_place(root: Path, *, store_url: str | None = None, **environ: str) -> P
         root=root / "project",
         environ={**clean, **environ},
         store=open_store(store_url or root / "project" / ".dayfly"),
+        directory=str(root / "project"),
     )
 
 

@@ -17,6 +17,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dayfly.runs.store import Store, open_store
 
+# The backends that are reached through an engine need one here, too.
+from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401
+
 BUCKET = "dayfly-contract"
 _NUMBERS = itertools.count()
 

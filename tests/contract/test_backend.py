@@ -16,12 +16,15 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
+from dayfly.backends.docker import CHECKOUT
+from dayfly.environment.docker import Docker
 from dayfly.runs import layout
 from dayfly.runs.catalog import list_runs
 from dayfly.runs.receipt import hash_bytes
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
+from tests.engine.projects import make_repository
 from tests.helpers import (
     NOTEBOOKS,
     Place,
@@ -40,12 +43,15 @@ if TYPE_CHECKING:
 _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
-@pytest.fixture(scope="module", params=["local", "local, its store in S3"])
+@pytest.fixture(scope="module", params=["local", "local, its store in S3", "docker"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A project for each backend."""
     root = tmp_path_factory.mktemp("backend") / "place"
     if request.param == "local":
         yield make_place(root)
+        return
+    if request.param == "docker":
+        yield _docker_place(root, request)
         return
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -55,9 +61,24 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _make_bucket(endpoint, "bucket")
         made = make_place(root, AWS_ENDPOINT_URL=endpoint, **_KEYS)
         (made.root / "dayfly.toml").write_text('store = "s3://bucket/team"\n')
-        yield Place(root=made.root, environ=made.environ, store=_s3_store(endpoint, "bucket", "team"))
+        store = _s3_store(endpoint, "bucket", "team")
+        yield Place(root=made.root, environ=made.environ, store=store, directory=str(made.root))
     finally:
         server.stop()
+
+
+def _docker_place(root: Path, request: pytest.FixtureRequest) -> Place:
+    docker: Docker = request.getfixturevalue("docker")
+    reach = {name: value for name, value in docker.environ.items() if name.startswith("DOCKER_")}
+    made = make_place(root, **reach)
+    make_repository(made, dockerfile=f"FROM {request.getfixturevalue('kernel_image')}\n")
+    return Place(
+        root=made.root,
+        environ=made.environ,
+        store=made.store,
+        flags=("--on", "docker", "--dirty"),
+        directory=CHECKOUT,
+    )
 
 
 def _make_bucket(endpoint: str, name: str) -> None:
@@ -126,7 +147,7 @@ def test_the_request_says_what_was_asked(place: Place, succeeded: Run) -> None:
     assert request.run_id == succeeded.run_id
     assert request.parameters == {"name": "Ann", "count": 3}
     assert request.notebook == str(place.root / "hello.ipynb")
-    assert request.cwd == str(place.root)
+    assert request.cwd == place.directory
     assert request.kernel == "python3"
 
 
@@ -244,10 +265,10 @@ def test_a_run_can_be_followed_while_it_goes_on(place: Place) -> None:
         events = run.events(follow=True)
         while next(events)["type"] != "cell_finished":
             pass
-        (place.root / "go").touch()
+        place.go(run)
         assert [event["type"] for event in events][-1] == "ended"
         assert run.wait(30) is State.SUCCEEDED
-        (place.root / "go").unlink()
+        (place.root / "go").unlink(missing_ok=True)
 
 
 def test_a_run_whose_runner_is_killed_is_lost_and_keeps_what_it_had(place: Place) -> None:
@@ -265,11 +286,12 @@ def _saved(run: Run, text: bytes) -> bool:
 
 
 def _runner_of(run: Run) -> int:
-    """The runner is the process whose command line is not the keeper's."""
+    """The runner is the process that is neither the keeper nor what holds a container."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in machinery_processes(run)}
     found = [
         pid
-        for pid in machinery_processes(run)
-        if b"dayfly.keeper" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        for pid, line in lines.items()
+        if b"dayfly.keeper" not in line and not line.startswith(b"docker\0")
     ]
     assert len(found) == 1
     return found[0]
@@ -281,9 +303,9 @@ def test_two_runs_at_the_same_time_are_two_directories(place: Place) -> None:
         place.running("waits", says="waiting for a file") as other,
     ):
         assert one.run_id != other.run_id
-        (place.root / "go").touch()
+        place.go(one, other)
         assert [one.wait(30), other.wait(30)] == [State.SUCCEEDED, State.SUCCEEDED]
-        (place.root / "go").unlink()
+        (place.root / "go").unlink(missing_ok=True)
         assert one.verify() == other.verify() == []
 
 
