@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -32,8 +33,11 @@ class Source:
     """Whether the snapshot holds what the working tree holds."""
 
 
-def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> Source:
+@contextmanager
+def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> Iterator[Source]:
     """Read the notebook from where it is to come from. Creates nothing in the project.
+
+    The snapshot can be read and bundled inside the `with` block.
 
     Raises UsageError and SnapshotError.
     """
@@ -42,7 +46,8 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> S
             "--commit and --dirty exclude each other.", why="A commit is what it is; --dirty carries changes."
         )
     if asked.backend == "local" and asked.commit is None and not asked.dirty:
-        return Source(content=asked.content if asked.content is not None else _read(asked.notebook))
+        yield Source(content=asked.content if asked.content is not None else _read(asked.notebook))
+        return
     from dayfly.snapshot.plan import changed_files, find_repository, plan_snapshot
 
     folder = Path.cwd() if asked.notebook == STANDARD_INPUT else Path(asked.notebook).absolute().parent
@@ -56,14 +61,16 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> S
         )
     changed = [] if asked.commit is not None else changed_files(repository)
     dirty = asked.dirty or (bool(changed) and _carry_changes(asked, changed))
-    snapshot = plan_snapshot(
+    with plan_snapshot(
         repository,
         commit=asked.commit,
         dirty=dirty,
         allow_secrets=project.settings.allow_secrets,
         cache=cache_directory(environ),
-    )
-    return _from_snapshot(asked, snapshot, as_working_tree=dirty or not (changed or asked.commit))
+    ) as snapshot:
+        for name in snapshot.left_out:
+            asked.echo(f"Left out, for its name is that of a secret: {name}")
+        yield _from_snapshot(asked, snapshot, as_working_tree=dirty or not (changed or asked.commit))
 
 
 def _from_snapshot(asked: Asked, snapshot: Snapshot, *, as_working_tree: bool) -> Source:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.source import Source, find_source
@@ -35,12 +35,12 @@ _ID_ATTEMPTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A request that has been checked, the notebook that goes with it, and the commit to carry."""
+    """A request that has been checked, the notebook that goes with it, and the commit's bundle."""
 
     request: Request
     content: bytes
-    snapshot: Snapshot | None = None
-    """None for a run in the working tree, and for one whose bundle is in the store already."""
+    bundle: IO[bytes] | None = None
+    """Of the commit to carry; None for a run in the working tree, or whose bundle is in the store."""
 
 
 def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], now: datetime) -> Submission:
@@ -48,8 +48,16 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
 
     Raises UsageError and its kin for a notebook, parameter, directory or kernel that is not right.
     """
+    with find_source(asked, project, environ) as source:
+        request = _plan_request(asked, source, project, environ, now)
+        bundle = _spool_bundle(source.snapshot) if source.snapshot is not None else None
+        return Submission(request=request, content=source.content, bundle=bundle)
+
+
+def _plan_request(
+    asked: Asked, source: Source, project: Project, environ: Mapping[str, str], now: datetime
+) -> Request:
     output_copy = _output_copy(asked.output_copy)
-    source = find_source(asked, project, environ)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
     notebook = parse_notebook(source.content, name)
     parameters = check_parameters(
@@ -89,7 +97,17 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
         rerun_of=asked.rerun_of,
     )
     _check_writable(request)
-    return Submission(request=request, content=source.content, snapshot=source.snapshot)
+    return request
+
+
+def _spool_bundle(snapshot: Snapshot) -> IO[bytes]:
+    """The commit's bundle in a file that has no name and goes when nobody has it open."""
+    from dayfly.snapshot.bundle import write_bundle
+
+    with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
+        bundle = Path(folder, layout.BUNDLE)
+        write_bundle(snapshot, bundle)
+        return bundle.open("rb")
 
 
 def _find_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:
@@ -132,8 +150,10 @@ def create_run(store: Store, submission: Submission) -> Request:
     taken is replaced by another.
     """
     request = submission.request
-    if submission.snapshot is not None:
-        _put_bundle(store, submission.snapshot)
+    if submission.bundle is not None and request.snapshot is not None:
+        key = layout.snapshot_key(request.snapshot.commit)
+        if not store.exists(key):  # all runs of a commit share it
+            store.put(key, submission.bundle)
     for _ in range(_ID_ATTEMPTS):
         if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
             _complete(store, request, submission.content)
@@ -141,19 +161,6 @@ def create_run(store: Store, submission: Submission) -> Request:
         again = ids.new_run_id(ids.notebook_slug(request.run_id), datetime.now(UTC))
         request = request.model_copy(update={"run_id": again})
     raise StoreError(f"No free run id could be found in {store.url}.")
-
-
-def _put_bundle(store: Store, snapshot: Snapshot) -> None:
-    """The commit's bundle, which all its runs share; written once."""
-    from dayfly.snapshot.bundle import write_bundle
-
-    key = layout.snapshot_key(snapshot.commit)
-    if store.exists(key):
-        return
-    with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
-        bundle = Path(folder, layout.BUNDLE)
-        write_bundle(snapshot, bundle)
-        store.put(key, bundle)
 
 
 def _complete(store: Store, request: Request, content: bytes) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dayfly.cli.options import RunArgument, StoreOption, find_run, open_store_from
+
+if TYPE_CHECKING:
+    from dayfly.runs.store import Store
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -60,7 +63,7 @@ def prune(
     yes: YesOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Remove runs that ended and are older than a duration."""
+    """Remove runs that ended and are older than a duration, and snapshots that no run needs any more."""
     from contextlib import suppress
     from datetime import timedelta
 
@@ -84,6 +87,7 @@ def prune(
     ]
     if not chosen:
         to_stderr(f"No runs are older than {older_than}.")
+        _prune_snapshots(opened, dry_run=dry_run)
         return
     if not dry_run and not yes:
         typer.confirm(f"Remove {len(chosen)} runs from {opened.url}?", abort=True, err=True)
@@ -93,3 +97,13 @@ def prune(
                 remove_run(opened, run.run_id)
         typer.echo(run.run_id)
     to_stderr(f"{'Would remove' if dry_run else 'Removed'} {len(chosen)} runs.")
+    _prune_snapshots(opened, dry_run=dry_run)
+
+
+def _prune_snapshots(opened: Store, *, dry_run: bool) -> None:
+    """Runs of one commit share its bundle: it goes when none of them is left."""
+    from dayfly.cli.text import to_stderr
+    from dayfly.runs.removal import remove_unused_snapshots
+
+    if not dry_run and (removed := remove_unused_snapshots(opened, now=datetime.now(UTC))):
+        to_stderr(f"Removed the snapshots of {len(removed)} commits that no run has any more.")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dayfly.errors import RunConflictError, StoreError
 from dayfly.runs import layout
-from dayfly.runs.catalog import state_of
+from dayfly.runs.catalog import list_runs, state_of
+from dayfly.runs.model import parse_model
+from dayfly.runs.request import Request
 from dayfly.runs.store import Store
 
 _BATCH = 1000
+_READERS = 16
+_SETTLED = timedelta(days=1)
 
 
 def remove_run(store: Store, run_id: str) -> None:
@@ -29,6 +35,37 @@ def remove_run(store: Store, run_id: str) -> None:
         for start in range(0, len(keys), _BATCH):
             store.delete(keys[start : start + _BATCH])
     store.delete([layout.status_key(run_id)])
+
+
+def remove_unused_snapshots(store: Store, *, now: datetime) -> list[str]:
+    """Remove the bundles of commits that no run has any more; returns the commits.
+
+    Those younger than a day stay: their run may be about to begin. Costs a GET for each run that is
+    left, where there is a bundle to decide about.
+    """
+    prefix, suffix = f"{layout.SNAPSHOTS}/", ".bundle"
+    old = {
+        entry.key.removeprefix(prefix).removesuffix(suffix)
+        for entry in store.list(layout.SNAPSHOTS)
+        if entry.key.endswith(suffix) and now - entry.modified > _SETTLED
+    }
+    if not old:
+        return []
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        used = set(pool.map(lambda run: _commit_of(store, run.run_id), list_runs(store)))
+    unused = sorted(old - used)
+    for start in range(0, len(unused), _BATCH):
+        store.delete([layout.snapshot_key(commit) for commit in unused[start : start + _BATCH]])
+    return unused
+
+
+def _commit_of(store: Store, run_id: str) -> str:
+    """The commit whose bundle a run needs; empty when it needs none."""
+    content = store.get(layout.run_key(run_id, layout.REQUEST))
+    if content is None:
+        return ""
+    snapshot = parse_model(Request, content, f"the request of {run_id}").snapshot
+    return snapshot.commit if snapshot is not None else ""
 
 
 def _remove_directory(directory: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from dayfly.errors import StoreError, UsageError
 
@@ -63,7 +63,7 @@ class Store:
         except _failures() as error:
             raise self._error("read", key, error) from error
 
-    def put(self, key: str, data: bytes | Path) -> None:
+    def put(self, key: str, data: bytes | Path | IO[bytes]) -> None:
         """Write an object whole, or replace it; a reader sees the old one or the new one."""
         import obstore
 

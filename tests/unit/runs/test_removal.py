@@ -1,14 +1,16 @@
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from dayfly.errors import RunConflictError, RunNotFoundError
 from dayfly.runs import layout
-from dayfly.runs.removal import remove_run
+from dayfly.runs.removal import remove_run, remove_unused_snapshots
+from dayfly.runs.request import SnapshotSource
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
-from tests.unit.support import RUN_ID, put_run
+from tests.unit.support import RUN_ID, make_request, put_run
 
 
 @pytest.fixture
@@ -91,3 +93,28 @@ def test_its_neighbours_stay(store: Store) -> None:
     remove_run(store, RUN_ID)
     assert [entry.key for entry in store.list("status")] == [layout.status_key(neighbour)]
     assert store.get(layout.run_key(neighbour, layout.REQUEST)) is not None
+
+
+class TestSnapshots:
+    NOW = datetime.now(UTC)
+    LATER = NOW + timedelta(days=2)
+
+    @pytest.fixture(autouse=True)
+    def _snapshots(self, store: Store) -> None:
+        """Bundles of two commits, of which a run needs the first."""
+        for commit in ("a" * 40, "b" * 40):
+            store.put(layout.snapshot_key(commit), b"bundle")
+        put_run(store)
+        source = SnapshotSource(commit="a" * 40, tree="c" * 40, checkout="/dayfly/project")
+        store.put(layout.run_key(RUN_ID, layout.REQUEST), make_request(snapshot=source).to_bytes())
+
+    def test_one_that_no_run_needs_is_removed(self, store: Store) -> None:
+        assert remove_unused_snapshots(store, now=self.LATER) == ["b" * 40]
+        assert [entry.key for entry in store.list(layout.SNAPSHOTS)] == [layout.snapshot_key("a" * 40)]
+
+    def test_one_of_today_stays_for_its_run_may_be_about_to_begin(self, store: Store) -> None:
+        assert remove_unused_snapshots(store, now=self.NOW) == []
+
+    def test_with_its_last_run_the_other_goes_too(self, store: Store) -> None:
+        remove_run(store, RUN_ID)
+        assert remove_unused_snapshots(store, now=self.LATER) == ["a" * 40, "b" * 40]
