@@ -113,8 +113,16 @@ def _print_head(run: Run, state: State | None, request: Request, result: Result 
         for name, seconds in (("notebook", request.timeout_s), ("cell", request.cell_timeout_s))
         if seconds
     ]
+    if request.cpus is not None:
+        limits.append(f"{request.cpus:g} CPUs")
+    if request.memory_bytes is not None:
+        limits.append(f"memory {format_size(request.memory_bytes)}")
+    if request.gpus is not None:
+        limits.append(f"GPUs {request.gpus}")
     if limits:
         _print_line("limits", ", ".join(limits))
+    if request.image is not None:
+        _print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
     _print_line("kernel", request.kernel)
     _print_line("python", f"{request.python.executable} ({request.python.source})")
     _print_line("directory", request.cwd)
@@ -123,6 +131,8 @@ def _print_head(run: Run, state: State | None, request: Request, result: Result 
 def _print_receipt(receipt: Receipt) -> None:
     if receipt.git is not None:
         changed = {True: ", with uncommitted changes", False: "", None: ""}[receipt.git.dirty]
+        if receipt.git.dirty and receipt.git.tree is not None:
+            changed = ", made of the working tree"
         branch = f" on {receipt.git.branch}" if receipt.git.branch else ""
         _print_line("commit", f"{receipt.git.commit[:12]}{branch}{changed}")
     if receipt.kernel.packages:
