@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,11 +44,7 @@ class Docker:
                 errors="replace",
             )
         except FileNotFoundError as error:
-            raise EngineError(
-                "There is no docker command.",
-                why="dayfly talks to the Docker engine through it, and it is not on PATH.",
-                hint="Install Docker (https://docs.docker.com/engine/install), or run it without: --on local",
-            ) from error
+            raise self._missing() from error
         except subprocess.TimeoutExpired as error:
             raise EngineError(
                 "The Docker engine does not answer.",
@@ -63,6 +59,41 @@ class Docker:
             )
         return done
 
+    def stream(
+        self,
+        arguments: Sequence[str],
+        echo: Callable[[str], None],
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run a docker command, handing on line by line what it says; returns its exit code.
+
+        The command ends with us: what ends this, ends it.
+        """
+        process = self._start(arguments, environ or {})
+        try:
+            for line in process.stdout or ():
+                echo(line.rstrip("\r\n"))
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+    def _start(self, arguments: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                [self.program, *arguments],
+                env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            raise self._missing() from error
+
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
         """What `docker KIND inspect NAME` says; None when there is no such thing."""
         done = self.try_run([kind, "inspect", name])
@@ -72,6 +103,14 @@ class Docker:
         if "no such" in done.stderr.lower() or "not found" in done.stderr.lower():
             return None
         raise self.error([kind, "inspect", name], done.stderr)
+
+    @staticmethod
+    def _missing() -> EngineError:
+        return EngineError(
+            "There is no docker command.",
+            why="dayfly talks to the Docker engine through it, and it is not on PATH.",
+            hint="Install Docker (https://docs.docker.com/engine/install), or run it without: --on local",
+        )
 
     @staticmethod
     def error(arguments: Sequence[str], stderr: str) -> EngineError:

@@ -30,6 +30,11 @@ class ImageSettings(BaseModel):
     dockerfile: str | None = Field(
         None, description="The Dockerfile, relative to this file. Default: Dockerfile, where there is one."
     )
+    base: str | None = Field(
+        None,
+        description="The image to begin with where there is no Dockerfile. Default: python:3.12-slim-bookworm, "
+        "for environment.yml mambaorg/micromamba:2.",
+    )
     context: str = Field(".", description="The build context: the folder that COPY and ADD take files from.")
     target: str | None = Field(None, description="The stage to build. Default: the last.")
     build_args: dict[str, str] = Field(default_factory=dict, description="Values for the Dockerfile's ARGs.")

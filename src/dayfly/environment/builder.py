@@ -1,0 +1,97 @@
+"""Which builder the Docker engine and its command have, and running it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform as machine
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dayfly.environment.docker import Docker
+from dayfly.errors import EngineError, ImageError
+
+_FIRST_WITHOUT = 23
+"""The first Docker command that has no BuildKit of its own: it needs the plugin buildx."""
+_TOLD = 15
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "x64": "amd64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """How images are built: by BuildKit, or by the engine's old builder."""
+
+    buildkit: bool
+    platform: str
+    """The engine's own, such as linux/amd64."""
+
+
+def normal_platform(text: str) -> str:
+    """A platform as the engine writes it: `linux/x86_64` is `linux/amd64`, `arm64` is `linux/arm64`."""
+    system, _, architecture = (
+        text.strip().lower().rpartition("/")
+        if text.count("/") < 2
+        # noqa: PLR2004
+        else (text.strip().lower().partition("/"))
+    )
+    first, _, variant = architecture.partition("/")
+    first = _ARCHITECTURES.get(first, first)
+    if first == "arm64" and variant == "v8":  # what arm64 is anyway
+        variant = ""
+    return "/".join(part for part in (system or "linux", first, variant) if part)
+
+
+def engine_platform(docker: Docker) -> str:
+    """The platform of the engine, such as linux/amd64."""
+    return _platform_of(_version(docker))
+
+
+def machine_platform() -> str:
+    """The platform of a Docker engine on this machine."""
+    return normal_platform(f"linux/{machine.machine()}")
+
+
+def find_builder(docker: Docker) -> Builder:
+    """The builder there is. `DOCKER_BUILDKIT=0` asks for the old one, as it does of docker itself."""
+    version = _version(docker)
+    if docker.environ.get("DOCKER_BUILDKIT") == "0":
+        buildkit = False
+    else:
+        client = str(version.get("Client", {}).get("Version", "0"))
+        major = int("".join(filter(str.isdigit, client.partition(".")[0])) or 0)
+        buildkit = major < _FIRST_WITHOUT or docker.try_run(["buildx", "version"]).returncode == 0
+    return Builder(buildkit=buildkit, platform=_platform_of(version))
+
+
+def _version(docker: Docker) -> dict[str, dict[str, str]]:
+    version: dict[str, dict[str, str]] = json.loads(docker.run(["version", "--format", "{{json .}}"]))
+    if not version.get("Server"):
+        raise EngineError("The Docker engine cannot be reached.", hint="Look at it with: docker info")
+    return version
+
+
+def _platform_of(version: dict[str, dict[str, str]]) -> str:
+    server = version["Server"]
+    return normal_platform(f"{server.get('Os', 'linux')}/{server.get('Arch', machine.machine())}")
+
+
+def build(
+    docker: Docker, builder: Builder, arguments: Sequence[str], *, what: str, echo: Callable[[str], None]
+) -> None:
+    """Run `docker build`. Raises ImageError with its last lines when it fails."""
+    environ = {"DOCKER_BUILDKIT": "1" if builder.buildkit else "0", "BUILDKIT_PROGRESS": "plain"}
+    last: deque[str] = deque(maxlen=_TOLD)
+
+    def hear(line: str) -> None:
+        if line.strip():
+            last.append(line)
+        echo(line)
+
+    code = docker.stream(["build", *arguments], hear, environ=environ)
+    if code != 0:
+        raise ImageError(
+            f"{what} cannot be built.",
+            why="\n".join(last) or f"docker build ended with exit code {code}{os.linesep}",
+            hint="Mend it, and build it again with: dayfly image build",
+        )
