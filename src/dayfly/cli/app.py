@@ -21,6 +21,7 @@ _COMMANDS = {
     "open": ("compare", "open_run"),
     "fetch": ("compare", "fetch"),
     "verify": ("compare", "verify"),
+    "snapshot": ("snapshot", "snapshot"),
     "diff": ("compare", "diff"),
     "rm": ("manage", "rm"),
     "prune": ("manage", "prune"),
