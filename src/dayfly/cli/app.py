@@ -10,6 +10,7 @@ import typer
 from dayfly._version import __version__
 
 _COMMANDS = {
+    "init": ("init", "init"),
     "run": ("run", "run"),
     "rerun": ("run", "rerun"),
     "attach": ("run", "attach"),
