@@ -17,6 +17,7 @@ from dayfly.backends.local import scratch_directory
 from dayfly.backends.processes import Processes, start_processes
 from dayfly.keeper.keep import lies_in
 from dayfly.runs import layout
+from dayfly.runs.lock import lock_holder
 from dayfly.runs.request import ContainerUser, ImageSource, Request
 from dayfly.runs.store import Store
 
@@ -59,15 +60,21 @@ class DockerRun:
         self.processes.interrupt()
 
     def _tell_failed_start(self) -> None:
-        """Say in the run directory that the engine did not start the container; the keeper then ends."""
+        """Say in the run directory that the container ended before its runner began; the keeper then ends."""
         code = self.processes.processes[0].poll()
-        if code not in _NEVER_RAN or (self.directory / layout.RESULT).exists():
+        begun = code is None or lock_holder(self.directory) is not None
+        if begun or (self.directory / layout.RESULT).exists():
             return
         from dayfly.errors import EngineError
         from dayfly.runner.entry import record_failure
 
+        what = (
+            "The Docker engine did not start the container."
+            if code in _NEVER_RAN
+            else f"The container ended with code {code} before the notebook began."
+        )
         log = (self.directory / layout.RUNNER_LOG).read_text("utf-8", "replace")
-        error = EngineError("The Docker engine did not start the container.", why=log.strip()[-2000:])
+        error = EngineError(what, why=log.strip()[-2000:])
         record_failure(self.directory, error, lambda _: None, kernel_missing=False)
 
 
@@ -82,6 +89,7 @@ def start_docker(store: Store, request: Request, content: bytes, environ: Mappin
     else:
         commit = request.snapshot.commit if request.snapshot else ""
         bundle = directory.parent.parent / layout.snapshot_key(commit)
+    (directory / layout.RUNNER_LOG).touch()  # both write it, the engine and the container's user
     _give(directory, bundle, store, _image(request).user)
     commands = [
         notebook_command(request, directory, bundle),
@@ -153,6 +161,8 @@ def _common(request: Request, name: str) -> list[str]:
     groups = [part for group in user.groups for part in ("--group-add", str(group))]
     return [
         *("docker", "run", "--rm", "--name", name, "--label", f"dev.dayfly.run={request.run_id}"),
+        # One name for both: the keeper may then go by the runner's lock.
+        *("--hostname", f"dayfly-{request.run_id}"),
         *("--pull", "never", "--log-driver", "none", "--no-healthcheck", "--workdir", "/"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--user", f"{user.uid}:{user.gid}", *groups),

@@ -6,5 +6,5 @@ RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "/tmp/dayfly/layer.sh
 FROM {base}
 USER root
 COPY --from=dayfly /opt/dayfly /opt/dayfly
-RUN ["/bin/sh", "-c", "mkdir -p /dayfly/project /dayfly/run && chmod 1777 /dayfly/project /dayfly/run"]
+RUN ["/bin/sh", "-c", "mkdir -p /dayfly/run && chmod 1777 /dayfly /dayfly/run"]
 USER {user}
