@@ -20,6 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from dayfly.runs.catalog import list_runs
+from dayfly.runs.ids import is_run_id
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store, open_store
@@ -59,7 +60,7 @@ class Done:
     @property
     def run_id(self) -> str:
         """The run that a command without a terminal names first."""
-        return self.err.splitlines()[0]
+        return next((line for line in self.err.splitlines() if is_run_id(line)), self.err)
 
 
 @dataclass(frozen=True, kw_only=True)

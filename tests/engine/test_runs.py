@@ -144,7 +144,7 @@ def test_a_missing_engine_is_told_before_a_run_exists(project: Place, tmp_path: 
 def test_output_goes_where_the_user_asked(project: Place) -> None:
     project.cli("run", "hello.ipynb", "--on", "docker", "-o", "executed.ipynb")
     executed = nbformat.reads((project.root / "executed.ipynb").read_text(), as_version=4)
-    assert cell_states(executed) == ["executed"] * 5
+    assert cell_states(executed) == ["executed"] * 4
     assert (project.root / "executed.ipynb").stat().st_uid == os.getuid()
 
 
