@@ -29,17 +29,13 @@ class Builder:
 
 def normal_platform(text: str) -> str:
     """A platform as the engine writes it: `linux/x86_64` is `linux/amd64`, `arm64` is `linux/arm64`."""
-    system, _, architecture = (
-        text.strip().lower().rpartition("/")
-        if text.count("/") < 2
-        # noqa: PLR2004
-        else (text.strip().lower().partition("/"))
-    )
-    first, _, variant = architecture.partition("/")
-    first = _ARCHITECTURES.get(first, first)
-    if first == "arm64" and variant == "v8":  # what arm64 is anyway
-        variant = ""
-    return "/".join(part for part in (system or "linux", first, variant) if part)
+    system, *rest = text.strip().lower().split("/")
+    if not rest:
+        system, rest = "linux", [system]
+    rest[0] = _ARCHITECTURES.get(rest[0], rest[0])
+    if rest == ["arm64", "v8"]:  # what arm64 is anyway
+        rest.pop()
+    return "/".join([system or "linux", *filter(None, rest)])
 
 
 def engine_platform(docker: Docker) -> str:

@@ -22,6 +22,7 @@ from dayfly.errors import ImageError
 
 PROJECT_LABEL = "dev.dayfly.project"
 KEY_LABEL = "dev.dayfly.key"
+BASE_LABEL = "dev.dayfly.base"
 VERSION_LABEL = "dev.dayfly.version"
 _TRANSFER_S = 3600.0
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
@@ -84,7 +85,7 @@ def _build_base(
         arguments += ["--build-arg", f"{name}={value}"]
     if plan.target is not None:
         arguments += ["--target", plan.target]
-    arguments += ["--tag", plan.base_tag]
+    arguments += ["--label", f"{BASE_LABEL}={plan.base_key}", "--tag", plan.base_tag]
     what = f"The image of {plan.source}"
     if plan.dockerfile_path is not None:
         arguments += ["--file", str(plan.dockerfile_path), str(plan.context)]
@@ -94,11 +95,18 @@ def _build_base(
         text = plan.dockerfile if builder.buildkit else without_cache_mounts(plan.dockerfile)
         context, dockerfile = Path(folder) / "context", Path(folder) / "Dockerfile"
         dockerfile.write_text(text, encoding="utf-8")
+        context.mkdir()
         for name in plan.files:
-            target = context / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(plan.context / name, target, follow_symlinks=False)
+            _copy(plan.context / name, context / name)
         build(docker, builder, [*arguments, "--file", str(dockerfile), str(context)], what=what, echo=echo)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target, follow_symlinks=False)
 
 
 def _build_layer(
@@ -128,24 +136,44 @@ def _common(plan: ImagePlan, *, no_cache: bool) -> list[str]:
 
 def list_images(docker: Docker) -> list[Image]:
     """Every image with dayfly's layer, newest first."""
-    listed = docker.run(["image", "ls", "--quiet", "--no-trunc", "--filter", f"label={KEY_LABEL}"])
-    ids = list(dict.fromkeys(listed.split()))
-    if not ids:
-        return []
-    found: list[dict[str, Any]] = json.loads(docker.run(["image", "inspect", *ids]))
+    found = _inspect(docker, _ids(docker, KEY_LABEL))
     images = [_image(entry, tag) for entry in found for tag in entry.get("RepoTags") or [entry["Id"]]]
     return sorted(images, key=lambda image: (image.created, image.tag), reverse=True)
 
 
 def remove_image(docker: Docker, tag: str) -> None:
-    """Remove an image by its tag. Raises ImageError when a container uses it, or there is none."""
+    """Remove an image by its tag, and what it was made on when no other image is made on that.
+
+    Raises ImageError when a container uses it, it is not dayfly's, or there is none.
+    """
+    found = docker.inspect("image", tag)
+    if found is None or KEY_LABEL not in _labels(found):
+        raise ImageError(
+            f"There is no image {tag} of dayfly's.", hint="See what there is with: dayfly image ls"
+        )
     done = docker.try_run(["image", "rm", tag], timeout_s=_TRANSFER_S)
     if done.returncode != 0:
         raise ImageError(
             f"The image {tag} cannot be removed.",
             why=done.stderr.strip(),
-            hint="See what there is with: dayfly image ls",
+            hint="See which containers use it with: docker ps --all",
         )
+    base = _labels(found).get(BASE_LABEL)
+    if base is not None and not _ids(docker, f"{BASE_LABEL}={base}", KEY_LABEL):
+        for entry in _inspect(docker, _ids(docker, f"{BASE_LABEL}={base}")):
+            for name in entry.get("RepoTags") or []:
+                docker.try_run(["image", "rm", name], timeout_s=_TRANSFER_S)
+
+
+def _ids(docker: Docker, *labels: str) -> list[str]:
+    filters = [word for label in labels for word in ("--filter", f"label={label}")]
+    listed = docker.run(["image", "ls", "--quiet", "--no-trunc", *filters])
+    return list(dict.fromkeys(listed.split()))
+
+
+def _inspect(docker: Docker, ids: list[str]) -> list[dict[str, Any]]:
+    # One may have been removed meanwhile: what is told of the others counts.
+    return list(json.loads(docker.try_run(["image", "inspect", *ids]).stdout or "[]")) if ids else []
 
 
 def push_image(docker: Docker, image: Image, reference: str) -> str:

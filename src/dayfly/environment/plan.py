@@ -11,14 +11,18 @@ from pathlib import Path
 from dayfly.environment.builder import normal_platform
 from dayfly.environment.content import hash_files, hash_parts
 from dayfly.environment.generate import Generated, generate_dockerfile
-from dayfly.environment.instructions import determining_files
+from dayfly.environment.ignore import parse_dockerignore, read_dockerignore
+from dayfly.environment.instructions import read_instructions
 from dayfly.environment.layer import layer_files
+from dayfly.environment.selection import select_files
 from dayfly.errors import ImageError
 from dayfly.project.settings import ImageSettings
 
 _FORMAT = 1
 """Part of the key: another number makes every image anew."""
 _TAG_DIGITS = 16
+_NEVER = (".git", ".dayfly", ".venv", "**/__pycache__", "**/.ipynb_checkpoints")
+"""What a generated Dockerfile does not copy with the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +71,19 @@ def plan_image(root: Path, settings: ImageSettings, *, platform: str) -> ImagePl
         source = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         generated = Generated(dockerfile=_read(path), source=source, files=None)
     arguments = dict(settings.build_args)
-    files, declared = determining_files(generated, context, path, arguments, platform=platform)
+    taken = read_instructions(
+        generated.dockerfile, arguments, target=settings.target, platform=normal_platform(platform)
+    )
+    ignored = read_dockerignore(context, path)
+    if path is None:  # the context is put together by dayfly
+        ignored = parse_dockerignore(_NEVER) if generated.files is not None else ignored.also(_NEVER)
+    files = select_files(context, taken.paths, ignored)
     base_key = hash_parts(
         {
             "format": _FORMAT,
             "dockerfile": generated.dockerfile,
             "files": hash_files(context, files),
-            "build_args": {name: value for name, value in arguments.items() if name in declared},
+            "build_args": {name: value for name, value in arguments.items() if name in taken.arguments},
             "target": settings.target or "",
             "platform": normal_platform(platform),
         }

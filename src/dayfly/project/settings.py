@@ -32,8 +32,8 @@ class ImageSettings(BaseModel):
     )
     base: str | None = Field(
         None,
-        description="The image to begin with where there is no Dockerfile. Default: python:3.12-slim-bookworm, "
-        "for environment.yml mambaorg/micromamba:2.",
+        description="The image to begin with where there is no Dockerfile. "
+        "Default: python:3.12-slim-bookworm, for environment.yml mambaorg/micromamba:2.",
     )
     context: str = Field(".", description="The build context: the folder that COPY and ADD take files from.")
     target: str | None = Field(None, description="The stage to build. Default: the last.")
