@@ -40,7 +40,9 @@ def make_cli_reference() -> str:
     commands = _commands()
     overview = ["| command | what it does |", "|---|---|"]
     for name, command in commands.items():
-        overview.append(f"| [`dayfly {name}`](#dayfly-{name}) | {_first_sentence(_help_of(command, name))} |")
+        overview.append(
+            f"| [`dayfly {name}`](#dayfly-{name.replace(' ', '-')}) | {_first_sentence(_help_of(command, name))} |"
+        )
     sections = [_section(name, command) for name, command in commands.items()]
     return _HEAD + "\n".join(overview) + "\n\n" + "\n".join(sections) + "\n" + _exit_codes()
 
@@ -54,8 +56,17 @@ FILES = {DOCS / "cli.md": make_cli_reference, DOCS / "dayfly.schema.json": make_
 
 
 def _commands() -> dict[str, Any]:
-    group: Any = typer.main.get_command(make_app())
-    return {name: command for name, command in group.commands.items() if not command.hidden}
+    return _below(typer.main.get_command(make_app()), "")
+
+
+def _below(group: Any, prefix: str) -> dict[str, Any]:
+    """Every command, with those of a command that has sub-commands in its place."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        if not command.hidden:
+            is_group = hasattr(command, "commands")
+            found |= _below(command, f"{prefix}{name} ") if is_group else {f"{prefix}{name}": command}
+    return found
 
 
 def _help_of(thing: Any, name: str) -> str:
@@ -78,11 +89,13 @@ def _section(name: str, command: Any) -> str:
         lines += ["| argument | meaning |", "|---|---|"]
         lines += [f"| `{_metavar(p)}` | {_meaning(p, name)} |" for p in arguments]
         lines.append("")
-    lines += ["| option | meaning |", "|---|---|"]
-    # As in --help: those of no panel are what nearly every command has, and come last here.
-    options.sort(key=lambda p: p.rich_help_panel is None)
-    lines += [f"| {_spelling(p)} | {_meaning(p, name)} |" for p in options]
-    return "\n".join([*lines, ""])
+    if options:
+        # As in --help: those of no panel are what nearly every command has, and come last here.
+        options.sort(key=lambda p: p.rich_help_panel is None)
+        lines += ["| option | meaning |", "|---|---|"]
+        lines += [f"| {_spelling(p)} | {_meaning(p, name)} |" for p in options]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _metavar(parameter: Any) -> str:

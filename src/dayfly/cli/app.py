@@ -26,9 +26,10 @@ _COMMANDS = {
     "diff": ("compare", "diff"),
     "rm": ("manage", "rm"),
     "prune": ("manage", "prune"),
+    "image": ("image", "image"),
     "config": ("configuration", "config"),
 }
-"""Each command's module and function, in the order in which --help lists them."""
+"""Each command's module and function (or sub-commands), in the order in which --help lists them."""
 
 
 def make_app(only: str | None = None) -> typer.Typer:
@@ -46,7 +47,11 @@ def make_app(only: str | None = None) -> typer.Typer:
     app.callback()(dayfly)
     for name in [only] if only in _COMMANDS else _COMMANDS:
         module, function = _COMMANDS[name]
-        app.command(name=name)(getattr(importlib.import_module(f"dayfly.cli.{module}"), function))
+        found = getattr(importlib.import_module(f"dayfly.cli.{module}"), function)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name=name)(found)
     return app
 
 

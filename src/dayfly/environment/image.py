@@ -38,6 +38,8 @@ class Image:
     platform: str
     size_bytes: int
     created: datetime
+    project: str
+    """The name of the project's images: the same for all its keys."""
 
 
 def find_image(docker: Docker, plan: ImagePlan) -> Image | None:
@@ -176,6 +178,22 @@ def _inspect(docker: Docker, ids: list[str]) -> list[dict[str, Any]]:
     return list(json.loads(docker.try_run(["image", "inspect", *ids]).stdout or "[]")) if ids else []
 
 
+def registry_reference(plan: ImagePlan, registry: str | None) -> str:
+    """What the image is called in a registry. Raises ImageError when none is known."""
+    first, slash, _ = plan.name.partition("/")
+    has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    place = (registry or "").removeprefix("https://").rstrip("/")
+    if place and not plan.name.startswith(f"{place}/"):
+        return f"{place}/{plan.tag}"
+    if not place and not has_registry:
+        raise ImageError(
+            "It is not known where the image is to be pushed.",
+            why=f"Its name, {plan.name}, names no registry.",
+            hint="Name one: dayfly image push ghcr.io/someone; or set [image] name in dayfly.toml.",
+        )
+    return plan.tag
+
+
 def push_image(docker: Docker, image: Image, reference: str) -> str:
     """Push the image as `reference` (registry/name:tag); returns its digest in the registry."""
     docker.run(["image", "tag", image.tag, reference])
@@ -204,6 +222,7 @@ def _image(found: dict[str, Any], tag: str) -> Image:
         platform=normal_platform("/".join(part for part in parts if part)),
         size_bytes=int(found.get("Size", 0)),
         created=_moment(found.get("Created", "")),
+        project=_labels(found).get(PROJECT_LABEL, ""),
     )
 
 
