@@ -61,8 +61,10 @@ def _check_size(entries: Sequence[Entry], limit: int) -> None:
 
 
 def _check_names(entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        if not all(is_safe_name(os.fsencode(name)) for name in entry.path.split("/")):
+    names = {name for entry in entries for name in entry.path.split("/")}
+    unsafe = {name for name in names if not is_safe_name(os.fsencode(name))}
+    for entry in entries if unsafe else ():
+        if not unsafe.isdisjoint(entry.path.split("/")):
             raise SnapshotError(
                 f"{readable(entry.path)} has a name that cannot be carried.",
                 why="Some file system takes a part of it for .git.",

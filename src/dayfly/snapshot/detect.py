@@ -44,10 +44,17 @@ Filter = Callable[[bytes, bytes], bool]
 
 def _having(*needles: bytes, any_case: bool = False) -> Filter:
     """Whether one of the needles is there. Some letters outside ASCII are other cases of its k and s."""
-    if not any_case:
-        return lambda data, _: any(needle in data for needle in needles)
-    cases = (*needles, "\u017f".encode(), "\u212a".encode())
-    return lambda _, lowered: any(needle in lowered for needle in cases)
+    if any_case:
+        needles = (*needles, "\u017f".encode(), "\u212a".encode())
+
+    def has(data: bytes, lowered: bytes) -> bool:
+        text = lowered if any_case else data
+        for needle in needles:  # noqa: SIM110 -- twice as fast as any()
+            if needle in text:
+                return True
+        return False
+
+    return has
 
 
 def _matching(pattern: bytes) -> Filter:

@@ -22,6 +22,8 @@ def is_safe_name(name: bytes) -> bool:
     """
     if not name or b"/" in name or b"\0" in name:
         return False
+    if name.isascii() and b"git" not in name.lower() and name.strip(b". "):
+        return True  # as below, for almost all names there are
     if not (validate_path_element_default(name) and validate_path_element_ntfs(name)):
         return False
     try:

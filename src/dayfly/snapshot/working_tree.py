@@ -33,7 +33,7 @@ def write_working_tree(repository: Path, scratch: Path, objects: Path, allowed: 
     What Git ignores, stores of runs and untracked files with a secret's name are not taken.
     """
     index = scratch / "index"
-    copy_index(Path(git_line(repository, "rev-parse", "--git-path", "index")), repository, index)
+    _copy_index(Path(git_line(repository, "rev-parse", "--git-path", "index")), repository, index)
     _point_to_repository(repository, objects)
     environ = git_environment(objects=objects, index=index)
     taken, left_out = _sort_untracked(repository, environ, allowed)
@@ -59,7 +59,7 @@ def write_commit(repository: Path, tree: str, base: str | None, *, environ: dict
     return written.decode("ascii").strip()
 
 
-def copy_index(source: Path, repository: Path, target: Path) -> None:
+def _copy_index(source: Path, repository: Path, target: Path) -> None:
     """Copy the index with its modification time, by which Git knows which of its entries to mistrust."""
     try:
         with (repository / source).open("rb") as file:
