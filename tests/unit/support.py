@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from obstore.store import MemoryStore
 
@@ -151,8 +151,9 @@ class RecordingStore(Store):
         self.calls.append(("get", key, end - start))
         return super().get_range(key, start, end)
 
-    def put(self, key: str, data: bytes | Path) -> None:
-        self.calls.append(("put", key, data.stat().st_size if isinstance(data, Path) else len(data)))
+    def put(self, key: str, data: bytes | Path | IO[bytes]) -> None:
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size if isinstance(data, Path) else 0
+        self.calls.append(("put", key, size))
         super().put(key, data)
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
@@ -177,7 +178,7 @@ class FailingStore(RecordingStore):
     failures: deque[None] = field(default_factory=deque)
     refuses: tuple[str, ...] = ()
 
-    def put(self, key: str, data: bytes | Path) -> None:
+    def put(self, key: str, data: bytes | Path | IO[bytes]) -> None:
         if self.failures:
             self.failures.pop()
             raise StoreError("The store is down.")

@@ -13,6 +13,7 @@ from dayfly.backends.docker import CHECKOUT
 from dayfly.backends.local import cache_directory
 from dayfly.backends.source import Source
 from dayfly.backends.workplace import Workplace, snapshot_source, within, working_directory
+from dayfly.environment.builder import engine_platform
 from dayfly.environment.docker import Docker
 from dayfly.environment.facts import ImageFacts, image_facts
 from dayfly.environment.image import Image, build_image, find_image
@@ -114,11 +115,6 @@ def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> 
 def _rootless(docker: Docker) -> bool:
     # Root's engine is never rootless, and asking takes time.
     return os.geteuid() != 0 and "name=rootless" in docker.run(["info", "--format", "{{.SecurityOptions}}"])
-
-
-def engine_platform(docker: Docker) -> str:
-    """What the engine runs without emulation, such as linux/amd64. Raises EngineError without an engine."""
-    return docker.run(["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]).strip()
 
 
 def _find_kernel(kernel: str, facts: ImageFacts, image: Image) -> KernelSpec:

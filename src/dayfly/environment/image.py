@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import dayfly
+from dayfly._version import __version__
 from dayfly.environment.builder import Builder, build, find_builder, normal_platform
 from dayfly.environment.docker import Docker
 from dayfly.environment.generate import without_cache_mounts
@@ -116,7 +116,7 @@ def _build_layer(
 ) -> None:
     base = docker.inspect("image", plan.base_tag) or {}
     user = str((base.get("Config") or {}).get("User") or "root")
-    labels = {PROJECT_LABEL: plan.name, KEY_LABEL: plan.key, VERSION_LABEL: dayfly.__version__}
+    labels = {PROJECT_LABEL: plan.name, KEY_LABEL: plan.key, VERSION_LABEL: __version__}
     with tempfile.TemporaryDirectory(prefix="dayfly-layer-") as folder:
         context = Path(folder) / "context"
         context.mkdir()

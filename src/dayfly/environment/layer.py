@@ -11,8 +11,6 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-import dayfly
-
 PYTHON = "/opt/dayfly/bin/python"
 """dayfly's own Python in an image."""
 PARTS = (
@@ -41,7 +39,7 @@ def layer_dockerfile(base: str, user: str) -> str:
 def layer_files() -> dict[str, bytes]:
     """What determines the layer, by path: its recipe, its lock and dayfly's own sources."""
     files = {name: _own(name) for name in _OWN}
-    package = Path(dayfly.__file__).parent
+    package = Path(__file__).parents[1]
     for part in PARTS:
         path = package / part
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
