@@ -26,6 +26,7 @@ _COMMANDS = {
     "diff": ("compare", "diff"),
     "rm": ("manage", "rm"),
     "prune": ("manage", "prune"),
+    "lab": ("lab", "lab"),
     "image": ("image", "image"),
     "config": ("configuration", "config"),
 }

@@ -1,0 +1,157 @@
+"""`dayfly lab`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dayfly.cli.text import is_terminal, to_stderr
+from dayfly.errors import UsageError
+
+if TYPE_CHECKING:
+    from dayfly.backends.lab import Lab
+    from dayfly.project.load import Project
+    from dayfly.runs.request import PythonEnvironment
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def lab(
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="BACKEND", help="Where: docker (the project's image), local (this Python environment)."
+        ),
+    ] = "docker",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="The port on this machine. Default: 8888, else any.", show_default=False
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+    stop: Annotated[bool, typer.Option("--stop", help="End the JupyterLab of this project.")] = False,
+) -> None:
+    """Work in JupyterLab, in the project's image; Ctrl-C ends it."""
+    from dayfly.backends.lab import wait_until_ready
+    from dayfly.project.load import load_project
+
+    if on not in {"docker", "local"}:
+        raise UsageError(f"JupyterLab cannot run on {on!r}.", why="It runs on: docker, local.")
+    project = load_project(Path.cwd(), os.environ)
+    root = project.root or Path.cwd()
+    _end_by_signals()
+    with tempfile.TemporaryDirectory(prefix="dayfly-lab-") as scratch:
+        found = _find(on, project, root)
+        if stop:
+            _stop_found(found, root)
+            return
+        if found is not None:
+            wait_until_ready(found)
+            to_stderr(f"JupyterLab runs already for {root}; end it with: dayfly lab --stop")
+            _show(found, browser=browser)
+            return
+        _serve(_start(on, project, root, port, Path(scratch)), root, browser=browser)
+
+
+def _serve(server: Lab, root: Path, *, browser: bool) -> None:
+    """Show a new JupyterLab until it ends, of Ctrl-C as a rule; then nothing of it is left."""
+    from dayfly.backends.lab import wait_until_ready
+
+    try:
+        with _spinner("JupyterLab is starting"):
+            wait_until_ready(server)
+        to_stderr(f"JupyterLab for {root}, until Ctrl-C:")
+        _show(server, browser=browser)
+        server.wait()
+        to_stderr("JupyterLab has ended.")
+    except KeyboardInterrupt:
+        to_stderr("\nEnding JupyterLab.")
+    finally:
+        # Asking once more must not leave it behind.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        server.stop()
+
+
+def _find(on: str, project: Project, root: Path) -> Lab | None:
+    from dayfly.backends.lab import find_lab
+    from dayfly.backends.lab_local import find_local_lab
+    from dayfly.environment.docker import Docker
+
+    if on == "local":
+        return find_local_lab(_python(project, root), root, os.environ)
+    return find_lab(Docker(environ=os.environ), root)
+
+
+def _start(on: str, project: Project, root: Path, port: int | None, scratch: Path) -> Lab:
+    from dayfly.backends.lab import LabPlan, choose_port, choose_user, start_lab
+    from dayfly.backends.lab_local import start_local_lab
+
+    chosen = choose_port(port)
+    if on == "local":
+        return start_local_lab(_python(project, root), root, os.environ, port=chosen, log=scratch / "log")
+    from dayfly.backends.lab_image import is_rootless, working_tree_image
+    from dayfly.environment.docker import Docker
+
+    docker = Docker(environ=os.environ)
+    settings = project.settings
+    image, facts = working_tree_image(docker, root, settings.image, os.environ, echo=to_stderr)
+    user = choose_user(root, facts.user, uid=os.geteuid(), gid=os.getegid(), rootless=is_rootless(docker))
+    if user.warning:
+        to_stderr(user.warning)
+    return start_lab(
+        docker,
+        LabPlan(root=root, image=image.tag, facts=facts, settings=settings, port=chosen, user=user),
+    )
+
+
+def _python(project: Project, root: Path) -> PythonEnvironment:
+    from dayfly.backends.python import choose_python
+
+    return choose_python(
+        project.settings.python, source=project.sources["python"], folders=[root], environ=os.environ
+    )
+
+
+def _stop_found(found: Lab | None, root: Path) -> None:
+    if found is None:
+        to_stderr(f"No JupyterLab runs for {root}.")
+        return
+    found.stop()
+    to_stderr(f"Ended the JupyterLab of {root}.")
+
+
+def _show(server: Lab, *, browser: bool) -> None:
+    typer.echo(server.url)
+    if browser:
+        typer.launch(server.url)
+
+
+def _end_by_signals() -> None:
+    """Being told to end is as Ctrl-C: nothing is left."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in _SIGNALS:
+        signal.signal(number, interrupt)
+
+
+@contextmanager
+def _spinner(text: str) -> Iterator[None]:
+    if not is_terminal():
+        to_stderr(f"{text} ...")
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
