@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform as machine
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +24,8 @@ class Builder:
     buildkit: bool
     platform: str
     """The engine's own, such as linux/amd64."""
+    name: str = ""
+    """The plugin's builder that is the engine itself: what another one builds stays with it."""
 
 
 def normal_platform(text: str) -> str:
@@ -56,7 +57,11 @@ def find_builder(docker: Docker) -> Builder:
     else:
         client = str(version.get("Client", {}).get("Version", "0"))
         major = int("".join(filter(str.isdigit, client.partition(".")[0])) or 0)
-        buildkit = major < _FIRST_WITHOUT or docker.try_run(["buildx", "version"]).returncode == 0
+        if docker.try_run(["buildx", "version"]).returncode == 0:
+            # Each of docker's contexts has a builder of its name that is its engine.
+            context = docker.try_run(["context", "show"]).stdout.strip()
+            return Builder(buildkit=True, platform=_platform_of(version), name=context or "default")
+        buildkit = major < _FIRST_WITHOUT
     return Builder(buildkit=buildkit, platform=_platform_of(version))
 
 
@@ -77,6 +82,8 @@ def build(
 ) -> None:
     """Run `docker build`. Raises ImageError with its last lines when it fails."""
     environ = {"DOCKER_BUILDKIT": "1" if builder.buildkit else "0", "BUILDKIT_PROGRESS": "plain"}
+    if builder.name:
+        environ["BUILDX_BUILDER"] = builder.name
     last: deque[str] = deque(maxlen=_TOLD)
 
     def hear(line: str) -> None:
@@ -86,8 +93,8 @@ def build(
 
     code = docker.stream(["build", *arguments], hear, environ=environ)
     if code != 0:
-        raise ImageError(
-            f"{what} cannot be built.",
-            why="\n".join(last) or f"docker build ended with exit code {code}{os.linesep}",
-            hint="Mend it, and build it again with: dayfly image build",
-        )
+        why = "\n".join(last) or f"docker build ended with exit code {code}."
+        hint = "Mend it, and build it again with: dayfly image build"
+        if not builder.buildkit and "requires buildkit" in why.lower():
+            hint = "Install the plugin buildx: what is built here needs BuildKit."
+        raise ImageError(f"{what} cannot be built.", why=why, hint=hint)

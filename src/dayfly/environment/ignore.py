@@ -82,7 +82,7 @@ def parse_dockerignore(lines: Iterable[str]) -> Ignored:
         cleaned = clean_path(text)
         if cleaned != "/":
             cleaned = cleaned.removeprefix("/")
-        rules.append(_Rule(re.compile(_translate(cleaned), re.DOTALL), takes_back))
+        rules.append(_Rule(re.compile(_translate(cleaned, wide=takes_back), re.DOTALL), takes_back))
     return Ignored(tuple(rules))
 
 
@@ -92,7 +92,7 @@ def clean_path(path: str) -> str:
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
-def _translate(pattern: str) -> str:
+def _translate(pattern: str, *, wide: bool) -> str:
     """The regular expression of a pattern: `*` stays in its folder, `**` does not."""
     done, rest = "", pattern
     at_start = True
@@ -102,8 +102,8 @@ def _translate(pattern: str) -> str:
             rest = rest[1:]
             slash = rest.startswith("/")
             rest = rest.removeprefix("/")
-            # `**a` at the beginning is every path that ends so.
-            done += ".*" if not rest or (at_start and not slash) else "(?:.*/)?"
+            # `**a` at the beginning: every path that ends so, or with a last part that is so.
+            done += ".*" if not rest or (wide and at_start and not slash) else "(?:.*/)?"
         elif first == "*":
             done += "[^/]*"
         elif first == "?":

@@ -56,6 +56,7 @@ def build_image(
     """Build the user's image, then dayfly's layer on it. Raises ImageError with the builder's last lines."""
     builder = find_builder(docker)
     check_platform(plan, builder)
+    _check_builder(plan, builder)
     if no_cache or docker.inspect("image", plan.base_tag) is None:
         _build_base(docker, builder, plan, no_cache=no_cache, echo=echo)
     _build_layer(docker, builder, plan, no_cache=no_cache, echo=echo)
@@ -76,6 +77,17 @@ def check_platform(plan: ImagePlan, builder: Builder) -> None:
             f"This Docker engine cannot build an image for {plan.platform}.",
             why=f"Its own platform is {builder.platform}, and an image is built by running it.",
             hint="Leave out [image] platform in dayfly.toml, or use an engine of that platform.",
+        )
+
+
+def _check_builder(plan: ImagePlan, builder: Builder) -> None:
+    """Raise ImageError for what only BuildKit would do as the key takes it for done."""
+    path = plan.dockerfile_path
+    if not builder.buildkit and path is not None and Path(f"{path}.dockerignore").exists():
+        raise ImageError(
+            f"This Docker engine's builder does not read {path.name}.dockerignore.",
+            why="It is the old one, which knows .dockerignore alone: BuildKit is not there.",
+            hint="Install the plugin buildx, or write the patterns into .dockerignore.",
         )
 
 
