@@ -20,9 +20,7 @@ def prepare_checkout(bundle: Path) -> Callable[[dict[str, Any]], None]:
         # Without a snapshot nobody pays for this import.
         from dayfly.snapshot.unpack import unpack_bundle
 
-        target = Path(source["checkout"])
-        target.mkdir(parents=True, exist_ok=True)
-        unpack_bundle(bundle, target, commit=source["commit"])
+        unpack_bundle(bundle, Path(source["checkout"]), commit=source["commit"])
         Path(request["cwd"]).mkdir(parents=True, exist_ok=True)
 
     return prepare

@@ -6,6 +6,6 @@ RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "/tmp/dayfly/layer.sh
 FROM {base}
 USER root
 COPY --from=dayfly /opt/dayfly /opt/dayfly
-# A run makes its checkout itself; WORKDIR may have made its place already.
-RUN ["/bin/sh", "-c", "mkdir -p /dayfly/run && chmod 1777 /dayfly /dayfly/run && if [ -d /dayfly/project ]; then rmdir /dayfly/project; fi"]
+# Where a run has its checkout and its directory, whoever it runs as.
+RUN ["/bin/sh", "-c", "mkdir -p /dayfly/project /dayfly/run && chmod 1777 /dayfly/project /dayfly/run"]
 USER {user}

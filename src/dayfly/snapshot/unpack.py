@@ -6,6 +6,7 @@ leads out of the directory.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -161,36 +162,57 @@ def _link_target(pack: Pack, path: bytes, oid: bytes) -> bytes:
 
 
 def _write(pack: Pack, checkout: _Checkout, target: Path) -> None:
-    """Write everything into a directory beside the target, links last, and move it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.mkdtemp(prefix=".dayfly-", dir=target.parent)
+    """Write everything into a directory of its own and move it to the target.
+
+    A target that is there, and is empty, may lie where only its inside can be written.
+    """
+    inside = target.is_dir()
     try:
-        top = os.fsencode(beside) + b"/"
-        for directory in checkout.directories:
-            os.mkdir(top + directory)  # noqa: PTH102 -- thousands of them, in bytes
-            os.chmod(top + directory, 0o755)  # noqa: PTH101, S103 -- as Git does
-        for path, mode, oid in checkout.files:
-            content = pack.get(oid, BLOB)
-            descriptor = os.open(top + path, _FLAGS, mode)
-            try:
-                _write_all(descriptor, content)
-                os.fchmod(descriptor, mode)
-            finally:
-                os.close(descriptor)
-        for path, link in checkout.links.items():
-            os.symlink(link, top + path)  # noqa: PTH211
-        Path(beside).chmod(0o755)
-        Path(beside).rename(target)
+        if inside and any(target.iterdir()):
+            raise _in_the_way(target, os.strerror(errno.ENOTEMPTY))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".dayfly-", dir=target if inside else target.parent))
+    except OSError as error:
+        raise _in_the_way(target, str(error)) from error
+    try:
+        _write_files(pack, checkout, os.fsencode(staging) + b"/")
+        if inside:
+            for entry in staging.iterdir():
+                entry.rename(target / entry.name)
+        else:
+            staging.chmod(0o755)
+            staging.rename(target)
     except FileExistsError as error:
         raise _hostile(os.fsencode(error.filename or ""), "is there twice on this file system") from error
     except OSError as error:
-        raise SnapshotError(
-            f"The snapshot cannot be unpacked into {target}.",
-            why=str(error),
-            hint="The directory must not be there yet, or be empty.",
-        ) from error
+        raise _in_the_way(target, str(error)) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_files(pack: Pack, checkout: _Checkout, top: bytes) -> None:
+    """Write directories, files and, last, links."""
+    for directory in checkout.directories:
+        os.mkdir(top + directory)  # noqa: PTH102 -- thousands of them, in bytes
+        os.chmod(top + directory, 0o755)  # noqa: PTH101, S103 -- as Git does
+    for path, mode, oid in checkout.files:
+        content = pack.get(oid, BLOB)
+        descriptor = os.open(top + path, _FLAGS, mode)
+        try:
+            _write_all(descriptor, content)
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+    for path, link in checkout.links.items():
+        os.symlink(link, top + path)  # noqa: PTH211
+
+
+def _in_the_way(target: Path, why: str) -> SnapshotError:
+    return SnapshotError(
+        f"The snapshot cannot be unpacked into {target}.",
+        why=why,
+        hint="The directory must not be there yet, or be empty, and its disk must have room.",
+    )
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
