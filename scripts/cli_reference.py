@@ -40,9 +40,8 @@ def make_cli_reference() -> str:
     commands = _commands()
     overview = ["| command | what it does |", "|---|---|"]
     for name, command in commands.items():
-        overview.append(
-            f"| [`dayfly {name}`](#dayfly-{name.replace(' ', '-')}) | {_first_sentence(_help_of(command, name))} |"
-        )
+        anchor = f"dayfly-{name.replace(' ', '-')}"
+        overview.append(f"| [`dayfly {name}`](#{anchor}) | {_first_sentence(_help_of(command, name))} |")
     sections = [_section(name, command) for name, command in commands.items()]
     return _HEAD + "\n".join(overview) + "\n\n" + "\n".join(sections) + "\n" + _exit_codes()
 

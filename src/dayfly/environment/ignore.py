@@ -23,6 +23,8 @@ from dayfly.errors import ImageError
 class _Rule:
     pattern: re.Pattern[str]
     takes_back: bool
+    depth: int
+    """Of how many parts the pattern is."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,16 @@ class Ignored:
         """Whether the path, relative to the context, is left out: the last rule that fits decides."""
         parts = path.split("/")
         heads = ["/".join(parts[: length + 1]) for length in range(len(parts))]
+        if not self._leave_out(heads):
+            return False
+        # Docker 20 looks at one of the folders alone, which shows where an exception lets it go on.
+        return not self.has_exceptions or self._leave_out(heads, deep=False)
+
+    def _leave_out(self, heads: list[str], *, deep: bool = True) -> bool:
         left_out = False
         for rule in self.rules:
-            if rule.takes_back == left_out and any(rule.pattern.fullmatch(head) for head in heads):
+            asked = heads if deep else [*heads[rule.depth - 1 : rule.depth], heads[-1]]
+            if rule.takes_back == left_out and any(rule.pattern.fullmatch(head) for head in asked):
                 left_out = not rule.takes_back
         return left_out
 
@@ -82,7 +91,8 @@ def parse_dockerignore(lines: Iterable[str]) -> Ignored:
         cleaned = clean_path(text)
         if cleaned != "/":
             cleaned = cleaned.removeprefix("/")
-        rules.append(_Rule(re.compile(_translate(cleaned, wide=takes_back), re.DOTALL), takes_back))
+        regex = re.compile(_translate(cleaned, wide=takes_back), re.DOTALL)
+        rules.append(_Rule(regex, takes_back, cleaned.count("/") + 1))
     return Ignored(tuple(rules))
 
 
