@@ -6,7 +6,9 @@ locked, with hashes; dayfly itself is copied from here, so that it is exactly th
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +38,8 @@ def layer_dockerfile(base: str, user: str) -> str:
     return _own("layer.Dockerfile").decode().format(base=base, user=user or "root")
 
 
-def layer_files() -> dict[str, bytes]:
+@functools.cache
+def layer_files() -> Mapping[str, bytes]:
     """What determines the layer, by path: its recipe, its lock and dayfly's own sources."""
     files = {name: _own(name) for name in _OWN}
     package = Path(__file__).parents[1]
