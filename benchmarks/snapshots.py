@@ -23,7 +23,7 @@ from dayfly.snapshot.unpack import unpack_bundle
 
 _FILES, _FOLDERS = 10_000, 100
 _TARGET = 1.5
-_WORDS = "alpha beta gamma data frame model train test import return lambda value index plot".split()
+_WORDS = ["alpha", "beta", "gamma", "data", "frame", "model", "train", "import", "return", "value", "plot"]
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -63,7 +63,7 @@ def measure(rounds: int, work: Callable[[], object], before: Callable[[], object
 
 
 def show(name: str, seconds: float, base: float) -> None:
-    print(f"{name:<44}{seconds * 1000:8.0f} ms{seconds / base:8.2f} ×")
+    print(f"{name:<44}{seconds * 1000:8.0f} ms{seconds / base:8.2f} times")
 
 
 def compare(place: Path, rounds: int, *, packed: bool) -> None:
@@ -83,7 +83,7 @@ def compare(place: Path, rounds: int, *, packed: bool) -> None:
     def commit_and_bundle() -> None:
         stashed = git(repository, "stash", "create")
         git(repository, "update-ref", "refs/heads/stashed", stashed)
-        git(repository, "bundle", "create", "-q", str(ours), "stashed", "^stashed^2")
+        git(repository, "bundle", "create", "-q", str(ours), "stashed")
 
     print(
         f"{_FILES} files, objects {'in a pack, as after git clone' if packed else 'loose, as after git add'}"
@@ -105,7 +105,7 @@ def compare(place: Path, rounds: int, *, packed: bool) -> None:
     show("git clone, beside it", measure(min(rounds, 3), clone_repository, lambda: remove(clone)), base)
     sizes = [file.stat().st_size / 1e6 for file in (ours, bundle)]
     print(f"bundles: git's {sizes[0]:.1f} MB, dayfly's {sizes[1]:.1f} MB")
-    print(f"target: {_TARGET} × with a warm cache: {'met' if warm <= _TARGET * base else 'missed'}")
+    print(f"target: {_TARGET} times with a warm cache: {'met' if warm <= _TARGET * base else 'missed'}")
     print()
 
 

@@ -50,7 +50,8 @@ def snapshot(
         cache=cache_directory(os.environ),
     ) as planned:
         bundle = write_bundle(planned, output) if output is not None else None
-        changed = [] if dirty or commit is not None else changed_files(planned.repository)
+        named = dirty or commit is not None
+        changed = [] if named else changed_files(planned.repository)
     if as_json:
         typer.echo(json.dumps(_facts(planned, bundle, listed=listed), indent=1))
     else:

@@ -81,7 +81,9 @@ FILTERS: dict[str, Filter] = {
     "mailchimp.MailchimpDetector": _having(b"-us"),
     "npm.NpmDetector": _having(b"/:_authToken="),
     "openai.OpenAIDetector": _having(b"T3BlbkFJ"),
-    "private_key.PrivateKeyDetector": _having(b" PRIVATE KEY", b"PuTTY-User-Key-File-2"),
+    "private_key.PrivateKeyDetector": _having(
+        b" PRIVATE KEY", b"PuTTY-User-Key-File-2"
+    ),  # pragma: allowlist secret
     "pypi_token.PypiTokenDetector": _having(b"pypi-AgE"),
     "sendgrid.SendGridDetector": _having(b"SG."),
     "slack.SlackDetector": _having(b"xox", b"hooks.slack.com", any_case=True),

@@ -26,11 +26,8 @@ def is_safe_name(name: bytes) -> bool:
         return True  # as below, for almost all names there are
     if not (validate_path_element_default(name) and validate_path_element_ntfs(name)):
         return False
-    try:
-        return validate_path_element_hfs(name)
-    except UnicodeDecodeError:
-        # HFS+ has no such names. What else is in it is judged without the bytes that are not UTF-8.
-        return validate_path_element_hfs(name.decode("utf-8", "ignore").encode())
+    # HFS+ has no names that are not UTF-8; what is left of one without those bytes must be harmless too.
+    return validate_path_element_hfs(name.decode("utf-8", "ignore").encode() or b"_")
 
 
 def find_escaping_link(links: Mapping[bytes, bytes]) -> bytes | None:

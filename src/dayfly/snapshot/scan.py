@@ -72,14 +72,17 @@ def _is_in_lfs(paths: list[str]) -> SnapshotError:
 
 
 def _holds_secret(found: list[tuple[str, Finding]]) -> SnapshotError:
-    path, first = found[0]
-    others = [f"{readable(path)}, line {finding.line}: {finding.kind}" for path, finding in found[1:_SHOWN]]
-    if len(found) > _SHOWN:
-        others.append(f"and {len(found) - _SHOWN} more")
+    seen = dict.fromkeys((path, finding.line, finding.kind) for path, finding in found)
+    (path, line, kind), *rest = seen
+    others = [f"{readable(path)}, line {line}: {kind}" for path, line, kind in rest[:_SHOWN]]
+    if len(rest) > _SHOWN:
+        others.append(f"and {len(rest) - _SHOWN} more")
     quoted = readable(path).replace("\\", "\\\\").replace('"', '\\"')
     return SnapshotError(
-        f"{readable(path)}, line {first.line}: this looks like a secret ({first.kind}).",
-        why="\n".join(["It would be carried with the snapshot.", *others]),
+        f"{readable(path)}, line {line}: this looks like a secret ({kind}).",
+        why="\n".join(
+            ["It would be carried with the snapshot.", *(["So would:"] if others else []), *others]
+        ),
         hint="Remove it, and revoke it if it was ever pushed. If it is none, write\n"
         "`# pragma: allowlist secret` at the end of its line, or allow the file in dayfly.toml:\n"
         f'allow_secrets = ["/{quoted}"]',
