@@ -70,15 +70,15 @@ class Docker:
 
         The command ends with us: what ends this, ends it.
         """
-        process = self._start(arguments, environ or {})
-        try:
-            for line in process.stdout or ():
-                echo(line.rstrip("\r\n"))
+        with self._start(arguments, environ or {}) as process:
+            try:
+                for line in process.stdout or ():
+                    echo(line.rstrip("\r\n"))
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
             return process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
 
     def _start(self, arguments: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
         try:
