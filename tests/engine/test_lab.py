@@ -100,6 +100,8 @@ def test_a_notebook_is_run_in_a_browser_and_its_files_are_the_users(
         saved = wait_for(lambda: '"image/png"' in notebook.read_text(), "the notebook with its plot")
         assert saved
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    kinds = {output.get("name", output["output_type"]) for cell in cells for output in cell["outputs"]}
+    assert kinds == {"execute_result", "display_data"}, "warnings, perhaps"
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     for file in ("example.ipynb", "outputs/daylight.png", "outputs/daylight.csv"):
         assert (scaffolded.root / file).stat().st_uid == os.getuid(), file
