@@ -27,8 +27,10 @@ from tests.helpers import wait_for
 CACHE = Path(__file__).parents[2] / ".cache" / "engine"
 SYSTEM_PATH = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 # A bridge of its own: with docker0 it would share the addresses of another engine's containers.
-BRIDGE = "dayfly-test0"
-BRIDGE_ADDRESS = "172.30.251.1/24"
+# And of this clone's own: the tests of another may run beside these.
+_CLONE = hashlib.sha256(os.fsencode(CACHE)).digest()
+BRIDGE = f"dayfly-{_CLONE[:3].hex()}"
+BRIDGE_ADDRESS = f"172.30.{_CLONE[3]}.1/24"
 START_S = 60.0
 END_S = 30.0
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from dayfly.runs import layout
+from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from tests.helpers import (
     Place,
@@ -18,6 +19,7 @@ from tests.helpers import (
     notebook_processes,
     output_of,
     text_of,
+    wait_for,
 )
 
 
@@ -143,10 +145,15 @@ def test_fault_42_two_runs_write_to_one_outputs_folder(place: Place) -> None:
     (place.root / "dayfly.toml").write_text('outputs = "shared"\n')
     (place.root / "shared").mkdir()
     notebook = str(place.notebook("shares_a_folder"))
-    started = [
-        place.find(place.cli("run", notebook, "-p", f"letter={letter}", "--detach").out.strip())
-        for letter in "abc"
-    ]
+
+    def start(letter: str) -> Run:
+        return place.find(place.cli("run", notebook, "-p", f"letter={letter}", "--detach").out.strip())
+
+    started = [start("a")]
+    wait_for(lambda: started[0].state is State.RUNNING, "the first to have its turn")
+    started += [start("b"), start("c")]
+    wait_for(lambda: all(_waits(run) for run in started[1:]), "the others to wait for theirs")
+    (place.root / "go").touch()
     for run in started:
         assert run.wait(60) is State.SUCCEEDED
     for letter, run in zip("abc", started, strict=True):
@@ -158,5 +165,7 @@ def test_fault_42_two_runs_write_to_one_outputs_folder(place: Place) -> None:
         assert set(files) == {f"{letter}-{number}.txt" for number in range(5)} | {"latest.txt"}
         assert set(files.values()) == {letter.encode()}
         assert_nothing_runs(run)
-    warnings = [warning for run in started if run.result for warning in run.result.warnings]
-    assert any("Waiting for another run" in warning for warning in warnings)
+
+
+def _waits(run: Run) -> bool:
+    return any("Waiting for another run" in event.get("message", "") for event in run.events())
