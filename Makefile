@@ -11,6 +11,8 @@ export NO_MKDOCS_2_WARNING := 1
 RUN := uv run --locked
 # Exist once the cloud half does.
 TEMPLATES := $(wildcard src/dayfly/aws/templates/*.yaml)
+# What runs in images, whose Python may be older than ours.
+IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help uv demo test check format bench docs clean
@@ -34,6 +36,7 @@ check: uv ## lint, types, who imports whom, shell scripts, templates, lock file,
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy $(wildcard src tests benchmarks)
+	$(RUN) mypy --python-version 3.10 $(IN_IMAGES)
 	$(RUN) lint-imports --no-logo --cache-dir .cache/import-linter
 	$(RUN) shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
 	$(if $(TEMPLATES),$(RUN) cfn-lint $(TEMPLATES))
