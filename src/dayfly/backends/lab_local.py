@@ -75,7 +75,7 @@ class LocalLab:
 
 def find_local_lab(python: PythonEnvironment, root: Path, environ: Mapping[str, str]) -> LocalLab | None:
     """A JupyterLab that this user runs for this very folder already."""
-    command = [python.executable, "-m", "jupyter_server.serverapp", "list", "--jsonlist"]
+    command = [python.executable, "-m", "jupyter_server", "list", "--jsonlist"]
     try:
         done = subprocess.run(
             command, env=dict(environ), capture_output=True, timeout=_LOOKUP_S, check=False, text=True
