@@ -10,14 +10,13 @@ from pathlib import Path
 
 from dayfly.backends.asked import Asked
 from dayfly.backends.docker import CHECKOUT
-from dayfly.backends.local import cache_directory
+from dayfly.backends.project_image import is_rootless, project_image
 from dayfly.backends.source import Source
 from dayfly.backends.workplace import Workplace, snapshot_source, within, working_directory
-from dayfly.environment.builder import engine_platform
 from dayfly.environment.docker import Docker
-from dayfly.environment.facts import ImageFacts, image_facts
-from dayfly.environment.image import Image, build_image, find_image
-from dayfly.environment.plan import default_name, plan_image
+from dayfly.environment.facts import ImageFacts
+from dayfly.environment.image import Image
+from dayfly.environment.plan import default_name
 from dayfly.errors import KernelMissingError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.kernelspecs import KernelSpec
@@ -33,8 +32,11 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
     Raises EngineError, ImageError and KernelMissingError.
     """
     docker = Docker(environ=environ)
-    image = _find_or_build(asked, source, project, docker)
-    facts = image_facts(docker, image, cache=cache_directory(environ) / "images")
+    root = project.root or (source.snapshot.repository if source.snapshot else Path.cwd())
+    named = {"name": project.settings.image.name or default_name(root)}
+    settings = project.settings.image.model_copy(update=named)
+    with _tree(source, root) as tree:
+        image, facts = project_image(docker, tree, settings, environ, echo=asked.echo)
     snapshot = source.snapshot
     if snapshot is None:
         raise UsageError("A run in a container needs a commit.")
@@ -57,24 +59,9 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
             id=image.id,
             key=image.key,
             platform=image.platform,
-            user=container_user(facts, uid=os.geteuid(), gid=os.getegid(), rootless=_rootless(docker)),
+            user=container_user(facts, uid=os.geteuid(), gid=os.getegid(), rootless=is_rootless(docker)),
         ),
     )
-
-
-def _find_or_build(asked: Asked, source: Source, project: Project, docker: Docker) -> Image:
-    root = project.root or (source.snapshot.repository if source.snapshot else Path.cwd())
-    settings = project.settings.image.model_copy(
-        update={"name": project.settings.image.name or default_name(root)}
-    )
-    with _tree(source, root) as tree:
-        platform = project.settings.image.platform or engine_platform(docker)
-        plan = plan_image(tree, settings, platform=platform)
-        found = find_image(docker, plan)
-        if found is not None:
-            return found
-        asked.echo(f"The image {plan.tag} is new: building it.")
-        return build_image(docker, plan, echo=asked.echo)
 
 
 @contextmanager
@@ -110,11 +97,6 @@ def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> 
     if facts.user.uid != 0:
         return ContainerUser(uid=facts.user.uid, gid=facts.user.gid, **names)
     return ContainerUser(uid=_UNPRIVILEGED, gid=_UNPRIVILEGED, **names)
-
-
-def _rootless(docker: Docker) -> bool:
-    # Root's engine is never rootless, and asking takes time.
-    return os.geteuid() != 0 and "name=rootless" in docker.run(["info", "--format", "{{.SecurityOptions}}"])
 
 
 def _find_kernel(kernel: str, facts: ImageFacts, image: Image) -> KernelSpec:

@@ -98,12 +98,12 @@ def _start(on: str, project: Project, root: Path, port: int | None, scratch: Pat
     chosen = choose_port(port)
     if on == "local":
         return start_local_lab(_python(project, root), root, os.environ, port=chosen, log=scratch / "log")
-    from dayfly.backends.lab_image import is_rootless, working_tree_image
+    from dayfly.backends.project_image import is_rootless, project_image
     from dayfly.environment.docker import Docker
 
     docker = Docker(environ=os.environ)
     settings = project.settings
-    image, facts = working_tree_image(docker, root, settings.image, os.environ, echo=to_stderr)
+    image, facts = project_image(docker, root, settings.image, os.environ, echo=to_stderr)
     user = choose_user(root, facts.user, uid=os.geteuid(), gid=os.getegid(), rootless=is_rootless(docker))
     if user.warning:
         to_stderr(user.warning)

@@ -76,7 +76,7 @@ def _pip_part(root: Path, named: str) -> str:
     if named == "requirements.txt":
         return _PIP.format(files=named, install="pip install -r /tmp/project/requirements.txt")
     if (root / "uv.lock").is_file():
-        steps = (
+        steps: tuple[str, ...] = (
             "pip install uv",
             "cd /tmp/project",
             "uv export --quiet --frozen --no-emit-project --output-file locked.txt",

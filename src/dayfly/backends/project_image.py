@@ -1,4 +1,4 @@
-"""The image that a project's JupyterLab runs in: that of its working tree, built when it is not there."""
+"""The image that a project's notebooks and its JupyterLab run in: found, or built when it is not there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dayfly.environment.plan import plan_image
 from dayfly.project.settings import ImageSettings
 
 
-def working_tree_image(
+def project_image(
     docker: Docker,
     root: Path,
     settings: ImageSettings,
@@ -23,7 +23,7 @@ def working_tree_image(
     *,
     echo: Callable[[str], None],
 ) -> tuple[Image, ImageFacts]:
-    """The image of the project as its files are now, and what is in it.
+    """The image of the project whose files are at `root`, and what is in it.
 
     Raises EngineError and ImageError.
     """
