@@ -58,7 +58,8 @@ def quiet(_: str) -> None:
 class TestDayflysLayer:
     @pytest.fixture
     def image(self, docker: Docker, kernel_image: str, tmp_path: Path) -> Image:
-        text = f'FROM {kernel_image}\nRUN /usr/sbin/useradd -m me\nENTRYPOINT ["echo", "hello"]\nCMD ["you"]\nUSER me\n'
+        text = f"FROM {kernel_image}\nRUN /usr/sbin/useradd -m me\nUSER me\n"
+        text += 'ENTRYPOINT ["echo", "hello"]\nCMD ["you"]\n'
         root = write(tmp_path, {"Dockerfile": text})
         return build_image(docker, make_plan(docker, root), echo=quiet)
 
