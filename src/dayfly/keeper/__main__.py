@@ -13,7 +13,7 @@ from dayfly.runs.store import open_store
 
 
 def main(run_dir: Path, store_url: str) -> int:
-    """Keep the run; a directory elsewhere is removed when all of it is in the store. Returns the exit code."""
+    """Keep the run; a directory elsewhere is removed once all is in the store. Returns the exit code."""
     # The keeper outlives the runner, and what ends a terminal must not end it.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
