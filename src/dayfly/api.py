@@ -34,7 +34,7 @@ def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
     return started, start_docker(store, request, submission.content, os.environ)
 
 
-def run(
+def run(  # noqa: PLR0913 -- what a run can be asked for, by name
     notebook: str | os.PathLike[str],
     parameters: Mapping[str, Any] | None = None,
     *,
