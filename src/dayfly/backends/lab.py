@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 import socket
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dayfly.backends.docker import CHECKOUT, mount
+from dayfly.backends.lab_user import LabUser
 from dayfly.environment.docker import Docker
-from dayfly.environment.facts import ImageFacts, ImageUser
+from dayfly.environment.facts import ImageFacts
 from dayfly.errors import DayflyError, EngineError, ImageError, RunConflictError, UsageError
 from dayfly.project.settings import Settings
 
@@ -53,17 +53,6 @@ class Lab(Protocol):
 
     def last_words(self) -> str:
         """The end of what it wrote."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabUser:
-    """Who the container runs as; `warning` says what the user should know of that."""
-
-    uid: int
-    gid: int
-    home: str | None
-    """None: the image has no home for this user, and it gets one that lives as long as the container."""
-    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,40 +211,6 @@ def lab_command(plan: LabPlan) -> list[str]:
         *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={CHECKOUT}"),
         *(["--allow-root"] if user.uid == 0 else []),
     ]
-
-
-def choose_user(root: Path, image_user: ImageUser, *, uid: int, gid: int, rootless: bool = False) -> LabUser:
-    """Who the container runs as, so that the files it writes are those of whoever works on the project.
-
-    That is the user themselves. Root is replaced: by the owner of the project, else by the image's user
-    where that can write, and only where nobody else can write it stays root.
-    """
-    if rootless:  # root in the container is the user outside
-        return LabUser(uid=0, gid=0, home=image_user.home if image_user.uid == 0 else None)
-    facts = root.stat()
-    if uid != 0:
-        pair = (uid, gid)
-    elif facts.st_uid != 0:
-        pair = (facts.st_uid, facts.st_gid)
-    else:
-        pair = (image_user.uid, image_user.gid) if image_user.uid != 0 else (1000, 1000)
-        if not _can_write(facts, *pair):
-            return LabUser(
-                uid=0,
-                gid=0,
-                home=image_user.home if image_user.uid == 0 else None,
-                warning="JupyterLab runs as root, without its capabilities: "
-                f"{root} belongs to root, and nobody else may write there.",
-            )
-    return LabUser(uid=pair[0], gid=pair[1], home=image_user.home if pair[0] == image_user.uid else None)
-
-
-def _can_write(facts: os.stat_result, uid: int, gid: int) -> bool:
-    if facts.st_uid == uid:
-        return bool(facts.st_mode & stat.S_IWUSR)
-    if facts.st_gid == gid:
-        return bool(facts.st_mode & stat.S_IWGRP)
-    return bool(facts.st_mode & stat.S_IWOTH)
 
 
 def choose_port(asked: int | None) -> int:

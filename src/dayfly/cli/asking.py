@@ -40,7 +40,8 @@ def ask_about_changes() -> Callable[[list[str]], bool] | None:
         return None
 
     def ask(changed: list[str]) -> bool:
-        to_stderr(f"The working tree differs from the last commit in {len(changed)} files:")
+        files = "1 file" if len(changed) == 1 else f"{len(changed)} files"
+        to_stderr(f"The working tree differs from the last commit in {files}:")
         for name in changed[:_SHOWN]:
             to_stderr(f"  {name}")
         if len(changed) > _SHOWN:

@@ -92,7 +92,7 @@ def _find(on: str, project: Project, root: Path) -> Lab | None:
 
 
 def _start(on: str, project: Project, root: Path, port: int | None, scratch: Path) -> Lab:
-    from dayfly.backends.lab import LabPlan, choose_port, choose_user, start_lab
+    from dayfly.backends.lab import LabPlan, choose_port, start_lab
     from dayfly.backends.lab_local import start_local_lab
 
     chosen = choose_port(port)

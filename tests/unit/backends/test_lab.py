@@ -11,9 +11,7 @@ import pytest
 
 from dayfly.backends.lab import (
     LabPlan,
-    LabUser,
     choose_port,
-    choose_user,
     lab_command,
     lab_name,
     lab_url,
@@ -21,6 +19,7 @@ from dayfly.backends.lab import (
     wait_until_ready,
 )
 from dayfly.backends.lab_local import start_local_lab
+from dayfly.backends.lab_user import LabUser, choose_user
 from dayfly.environment.docker import Docker
 from dayfly.environment.facts import ImageFacts, ImagePython, ImageUser
 from dayfly.errors import DayflyError, ImageError, KernelMissingError, UsageError
