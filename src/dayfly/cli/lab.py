@@ -98,6 +98,7 @@ def _start(on: str, project: Project, root: Path, port: int | None, scratch: Pat
     chosen = choose_port(port)
     if on == "local":
         return start_local_lab(_python(project, root), root, os.environ, port=chosen, log=scratch / "log")
+    from dayfly.backends.lab_user import choose_user
     from dayfly.backends.project_image import is_rootless, project_image
     from dayfly.environment.docker import Docker
 
