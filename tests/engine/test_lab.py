@@ -14,12 +14,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from dayfly.backends.lab import lab_name
 from dayfly.environment.docker import Docker
-from tests.helpers import Place, wait_for
+from tests.engine.projects import commit
+from tests.helpers import Place, output_of, text_of, wait_for
 
 START_S = 400.0
 """An image may have to be built before."""
@@ -176,3 +178,16 @@ def _dayfly() -> list[str]:
     found = shutil.which("dayfly", path=str(Path(sys.executable).parent))
     assert found
     return [found]
+
+
+@pytest.mark.timeout(900)
+def test_kernel_and_packages_of_the_lab_are_those_of_a_run(scaffolded: Place, docker: Docker) -> None:
+    freeze = "import sys, subprocess\nprint(subprocess.check_output([sys.executable, '-m', 'pip', 'freeze']))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(freeze)])
+    (scaffolded.root / "frozen.ipynb").write_text(nbformat.writes(notebook))
+    commit(scaffolded, "everything")
+    with _lab(scaffolded):
+        in_the_lab = docker.run(["exec", lab_name(scaffolded.root), "python", "-c", freeze])
+    run = scaffolded.find(scaffolded.cli("run", "frozen.ipynb", "--on", "docker").run_id)
+    assert text_of(output_of(run)["cells"][0]) == in_the_lab
+    assert "ipykernel==" in in_the_lab
