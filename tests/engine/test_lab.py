@@ -81,12 +81,12 @@ def _container(docker: Docker, place: Place) -> bool:
 def _run_all(page: Page, url: str) -> None:
     """Open the example by its address, run all of its cells, save it, and wait for the plot."""
     page.goto(url.replace("/lab?", "/lab/tree/example.ipynb?"))
-    page.get_by_role("heading", name="How long is a day?").wait_for(timeout=60_000)
-    page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=60_000)
+    page.get_by_role("heading", name="How long is a day?").wait_for(timeout=180_000)
+    page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=180_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.locator(".jp-OutputArea-output img").first.wait_for(timeout=60_000)
-    wait_for(lambda: page.get_by_text("[4]:").count(), "the number of the last cell", within_s=60)
+    page.locator(".jp-OutputArea-output img").first.wait_for(timeout=180_000)
+    wait_for(lambda: page.get_by_text("[4]:").count(), "the number of the last cell", within_s=180)
     page.keyboard.press("Control+s")
 
 
