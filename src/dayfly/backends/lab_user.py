@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,15 @@ class LabUser:
     warning: str = ""
 
 
-def choose_user(root: Path, image_user: ImageUser, *, uid: int, gid: int, rootless: bool = False) -> LabUser:
+def choose_user(  # noqa: PLR0913 -- all that decides
+    root: Path,
+    image_user: ImageUser,
+    *,
+    uid: int,
+    gid: int,
+    rootless: bool = False,
+    stat_of: Callable[[Path], os.stat_result] = os.stat,
+) -> LabUser:
     """Who the container runs as, so that the files it writes are those of whoever works on the project.
 
     That is the user themselves. Root is replaced: by the owner of the project, else by the image's user
@@ -29,7 +38,7 @@ def choose_user(root: Path, image_user: ImageUser, *, uid: int, gid: int, rootle
     """
     if rootless:  # root in the container is the user outside
         return LabUser(uid=0, gid=0, home=image_user.home if image_user.uid == 0 else None)
-    facts = root.stat()
+    facts = stat_of(root)
     if uid != 0:
         pair = (uid, gid)
     elif facts.st_uid != 0:
