@@ -142,3 +142,17 @@ def test_a_container_is_not_given_a_commit_that_differs_from_the_tree_without_a_
     assert "data.txt" in done.err
     assert "--dirty" in done.err
     assert "--commit HEAD" in done.err
+
+
+def test_a_repository_without_a_commit_is_told_so(place: Place) -> None:
+    git(place, "init", "--quiet")
+    write_notebook(place.root / "reads.ipynb", READS)
+    done = place.cli("run", "reads.ipynb", "--on", "docker", code=2)
+    assert "has no commit yet" in done.err
+    assert "--commit HEAD" not in done.err
+
+
+def test_a_flag_that_means_nothing_there_is_an_error(repository: Place) -> None:
+    assert "--cpus" in repository.cli("run", "reads.ipynb", "--cpus", "1", code=2).err
+    done = repository.cli("run", "reads.ipynb", "--on", "docker", "--python", "python3", code=2)
+    assert "Python of its image" in done.err

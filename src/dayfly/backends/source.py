@@ -48,7 +48,7 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> I
     if asked.backend == "local" and asked.commit is None and not asked.dirty:
         yield Source(content=asked.content if asked.content is not None else _read(asked.notebook))
         return
-    from dayfly.snapshot.plan import changed_files, find_repository, plan_snapshot
+    from dayfly.snapshot.plan import changed_files, find_repository, has_commits, plan_snapshot
 
     folder = Path.cwd() if asked.notebook == STANDARD_INPUT else Path(asked.notebook).absolute().parent
     repository = find_repository(_existing(folder))
@@ -58,6 +58,12 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> I
             why="What runs in a container or from a commit must be what the receipt says: a commit.",
             hint="Make it one with: dayfly init && git add --all && git commit\n"
             "or run the notebook as it is: --on local",
+        )
+    if asked.commit is None and not asked.dirty and not has_commits(repository):
+        raise SnapshotError(
+            f"The repository {repository} has no commit yet.",
+            why="What runs in a container must be what the receipt says: a commit.",
+            hint="Commit first (git add --all && git commit), or run the tree as it is: --dirty",
         )
     changed = [] if asked.commit is not None else changed_files(repository)
     dirty = asked.dirty or (bool(changed) and _carry_changes(asked, changed))
@@ -86,11 +92,13 @@ def _from_snapshot(asked: Asked, snapshot: Snapshot, *, as_working_tree: bool) -
         relative = PurePosixPath(path.resolve().relative_to(snapshot.repository.resolve()))
     found = read_file(snapshot, str(relative))
     if found is None:
-        there = "It is there, but Git ignores it or it was not committed." if path.exists() else ""
+        there = "It is in the working tree, but not in that commit." if path.exists() else ""
         raise UsageError(
             f"There is no notebook {relative} in the commit {snapshot.commit[:12]}.",
             why=there,
-            hint="Commit it, or run the working tree as it is: --dirty" if there else "",
+            hint="Name a commit that has it, commit it, or run the working tree as it is: --dirty"
+            if there
+            else "",
         )
     return Source(content=found, snapshot=snapshot, notebook=relative, as_working_tree=as_working_tree)
 

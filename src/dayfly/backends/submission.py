@@ -57,6 +57,7 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
 def _plan_request(
     asked: Asked, source: Source, project: Project, environ: Mapping[str, str], now: datetime
 ) -> Request:
+    _check_flags(asked, project)
     output_copy = _output_copy(asked.output_copy)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
     notebook = parse_notebook(source.content, name)
@@ -108,6 +109,20 @@ def _spool_bundle(snapshot: Snapshot) -> IO[bytes]:
         bundle = Path(folder, layout.BUNDLE)
         write_bundle(snapshot, bundle)
         return bundle.open("rb")
+
+
+def _check_flags(asked: Asked, project: Project) -> None:
+    """Raises UsageError for a flag that means nothing where the run is to be executed."""
+    foreign = ("cpus", "memory", "gpus") if asked.backend == "local" else ("python",)
+    for name in foreign:
+        if project.sources[name].startswith("flag"):
+            raise UsageError(
+                f"--{name} means nothing to a run on {asked.backend}.",
+                why="A run on local has no limits but those of its machine."
+                if asked.backend == "local"
+                else "A run in a container has the Python of its image.",
+                hint="Run it in the project's image: --on docker" if asked.backend == "local" else "",
+            )
 
 
 def _find_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:

@@ -36,9 +36,13 @@ def config(
         for name, value in values.items()
         if name != "image"
     ]
-    source = project.sources["image"]
+    given = project.settings.image.model_fields_set
     rows += [
-        [f"image.{name}", "" if value is None or value == {} else str(value), source]
+        [
+            f"image.{name}",
+            "" if value is None or value == {} else str(value),
+            project.sources["image"] if name in given else "default",
+        ]
         for name, value in values["image"].items()
     ]
     print_table(["SETTING", "VALUE", "FROM"], rows)

@@ -108,6 +108,19 @@ def _print_head(run: Run, state: State | None, request: Request, result: Result 
         _print_line("took", f"{format_duration(result.duration_s)} · {describe_cells(result)}")
     elif state is not None and not state.ended:
         _print_line("runs for", format_duration((datetime.now(UTC) - request.created).total_seconds()))
+    limits = _limits(request)
+    if limits:
+        _print_line("limits", ", ".join(limits))
+    if request.snapshot is not None and result is None:  # the receipt says it when there is one
+        _print_line("commit", request.snapshot.commit[:12])
+    if request.image is not None:
+        _print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
+    _print_line("kernel", request.kernel)
+    _print_line("python", f"{request.python.executable} ({request.python.source})")
+    _print_line("directory", request.cwd)
+
+
+def _limits(request: Request) -> list[str]:
     limits = [
         f"{name} {format_duration(seconds)}"
         for name, seconds in (("notebook", request.timeout_s), ("cell", request.cell_timeout_s))
@@ -119,13 +132,7 @@ def _print_head(run: Run, state: State | None, request: Request, result: Result 
         limits.append(f"memory {format_size(request.memory_bytes)}")
     if request.gpus is not None:
         limits.append(f"GPUs {request.gpus}")
-    if limits:
-        _print_line("limits", ", ".join(limits))
-    if request.image is not None:
-        _print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
-    _print_line("kernel", request.kernel)
-    _print_line("python", f"{request.python.executable} ({request.python.source})")
-    _print_line("directory", request.cwd)
+    return limits
 
 
 def _print_receipt(receipt: Receipt) -> None:

@@ -111,20 +111,41 @@ def last_state(run_dir: Path) -> State:
     return State.REQUESTED
 
 
+def count_cells(run_dir: Path) -> CellCounts:
+    """How far a run came, by its events."""
+    ended = dict.fromkeys(("executed", "failed", "interrupted"), 0)
+    total = 0
+    for chunk in sorted((run_dir / layout.EVENTS).glob("*.jsonl")):
+        for line in chunk.read_bytes().splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # the line that was just being written
+                event = json.loads(line)
+                if event["type"] == "notebook":
+                    total = int(event["executions"])
+                elif event["type"] == "cell_finished" and event["state"] in ended:
+                    ended[event["state"]] += 1
+    return CellCounts(code=total, not_run=max(total - sum(ended.values()), 0), **ended)
+
+
+def _last_message(counts: CellCounts) -> str:
+    cells = "cell" if counts.executed == 1 else "cells"
+    return f"The runner is gone and left no result; {counts.executed} {cells} had been executed."
+
+
 def write_lost_result(run_dir: Path) -> None:
     """Say in the run directory that its runner died without a word, or never came."""
     request = parse_model(Request, (run_dir / layout.REQUEST).read_bytes(), layout.REQUEST)
     now = datetime.now(UTC)
     started = lock_holder(run_dir) is not None
+    counts = count_cells(run_dir)
     result = Result(
         run_id=request.run_id,
         state=State.LOST if started else State.NEVER_STARTED,
         reason=Reason.RUNNER_GONE if started else Reason.NOT_TAKEN_UP,
-        message="The runner is gone and left no result." if started else "No runner took up the run.",
+        message=_last_message(counts) if started else "No runner took up the run.",
         started=request.created,
         ended=now,
         duration_s=round((now - request.created).total_seconds(), 3),
-        cells=CellCounts(),
+        cells=counts,
     )
     (run_dir / layout.RESULT).write_bytes(result.to_bytes())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dayfly.errors import SnapshotError, UsageError
 from dayfly.snapshot.checks import SIZE_LIMIT, check_entries
 from dayfly.snapshot.git import SYMLINK, Entry, git, git_environment, git_line, list_tree, readable, try_git
-from dayfly.snapshot.names import Allowed, allow
+from dayfly.snapshot.names import Allowed, allow, is_secret_name
 from dayfly.snapshot.working_tree import STORE, write_commit, write_working_tree
 
 _LINKS_FOLLOWED = 10
@@ -63,11 +63,19 @@ def find_repository(start: Path) -> Path | None:
     return None
 
 
+def has_commits(repository: Path) -> bool:
+    """Whether HEAD is a commit; it is none in a repository that was just made."""
+    return try_git(repository, "rev-parse", "--quiet", "--verify", "HEAD^{commit}").returncode == 0
+
+
 def changed_files(repository: Path) -> list[str]:
-    """The files that differ from HEAD, and the untracked ones not ignored by Git."""
+    """The files that differ from HEAD, and the untracked ones not ignored by Git.
+
+    An untracked file with the name of a secret makes no difference: no snapshot takes it.
+    """
     command = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = os.fsdecode(git(repository, *command, "--ignore-submodules=none")).split("\0")[:-1]
-    paths = [line[3:] for line in lines]
+    paths = [line[3:] for line in lines if not (line.startswith("??") and is_secret_name(line[3:]))]
     return [path for path in paths if STORE not in path.split("/")[:-1]]
 
 

@@ -59,12 +59,12 @@ def test_what_is_there_is_kept(tmp_path: Path, name: str) -> None:
 
 
 def test_a_gitignore_gets_only_the_lines_it_lacks(tmp_path: Path) -> None:
-    (tmp_path / ".gitignore").write_text("data/\n/.venv\n.env")
+    (tmp_path / ".gitignore").write_text("data/\n/.venv\n.env*")
     step = _scaffold(tmp_path)[".gitignore"]
     assert step.done == "extended"
     assert step.about == "with .dayfly/, .ipynb_checkpoints/, __pycache__/"
     assert (tmp_path / ".gitignore").read_text() == (
-        "data/\n/.venv\n.env\n.dayfly/\n.ipynb_checkpoints/\n__pycache__/\n"
+        "data/\n/.venv\n.env*\n.dayfly/\n.ipynb_checkpoints/\n__pycache__/\n"
     )
 
 
