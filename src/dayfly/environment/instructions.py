@@ -135,7 +135,8 @@ class _Reader:
         names = frozenset(part for part in (alias, str(len(self.stages))) if part)
         stage = _Stage(names, {})
         try:
-            image = self._expand(words[0], {**self._automatic, **self._global}).lower()
+            named = words[0] if words else ""  # the builder refuses a FROM of nothing, in its own words
+            image = self._expand(named, {**self._automatic, **self._global}).lower()
         except UnknownWordError:
             image = "" if not self.stages else "$"
         for earlier in self.stages:

@@ -113,6 +113,10 @@ def test_the_escape_character_of_the_directive_counts() -> None:
     assert taken("# escape=`\nFROM x\nARG A=b\nCOPY a`$A /x\n") == ("a$A",)
 
 
+def test_a_from_of_nothing_is_left_to_the_builder_to_refuse() -> None:
+    assert taken("FROM x\nFROM\nCOPY a /x\n") == ("a",)
+
+
 @given(st.lists(st.text("abAROCPYMF $\\\"'=[]{}-<,.\n#", max_size=30), max_size=6))
 def test_any_text_is_read(lines: list[str]) -> None:
     taken("FROM x\n" + "\n".join(lines))
