@@ -126,7 +126,8 @@ def test_a_commit_that_is_not_there_is_an_error(repository: Place) -> None:
 
 
 def test_a_commit_and_the_working_tree_exclude_each_other(repository: Place) -> None:
-    repository.cli("run", "reads.ipynb", "--commit", "v1", "--dirty", code=2)
+    done = repository.cli("run", "reads.ipynb", "--commit", "v1", "--dirty", code=2)
+    assert "exclude each other" in done.err
 
 
 def test_outside_of_a_repository_there_is_no_commit(place: Place) -> None:

@@ -261,7 +261,7 @@ def test_a_run_is_stopped_through_its_store(place: Place) -> None:
 
 def test_a_run_can_be_followed_while_it_goes_on(place: Place) -> None:
     with place.running("waits", says="waiting for a file") as run:
-        assert run.state is State.RUNNING
+        wait_for(lambda: run.state is State.RUNNING, "the run to be seen as running")
         events = run.events(follow=True)
         while next(events)["type"] != "cell_finished":
             pass

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dayfly.backends.local import scratch_directory
 from dayfly.backends.processes import Processes, start_processes
+from dayfly.errors import EngineError, RunConflictError
 from dayfly.keeper.keep import lies_in
 from dayfly.runs import layout
 from dayfly.runs.lock import lock_holder
@@ -30,6 +32,8 @@ _SHARED_MEMORY = "1g"
 """Docker's 64 MB are too little for what hands arrays between processes, such as PyTorch's loaders."""
 _STOP_MARGIN_S = 30
 """Beyond the grace: how long a runner may take to save after its kernel has ended."""
+UNPRIVILEGED = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+_LOOK_S = 0.1
 _NEVER_RAN = range(125, 128)
 """How `docker run` ends when the container could not be made or started."""
 
@@ -43,12 +47,19 @@ class DockerRun:
     output_copy: str | None
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until both containers have ended; True when they have."""
+        """Wait until both containers have ended; True when they have.
+
+        Raises RunConflictError when the executed notebook cannot be written where it was asked for.
+        """
+        if timeout_s is None:
+            while not self.wait(_LOOK_S):  # a container that did not start is told at once
+                pass
+            return True
         self._tell_failed_start()
         if not self.processes.wait(timeout_s):
             return False
         if self.output_copy is not None and (self.directory / layout.OUTPUT).exists():
-            shutil.copyfile(self.directory / layout.OUTPUT, self.output_copy)
+            _copy_output(self.directory / layout.OUTPUT, Path(self.output_copy))
         return True
 
     def leave(self) -> None:
@@ -65,7 +76,6 @@ class DockerRun:
         begun = code is None or lock_holder(self.directory) is not None
         if begun or (self.directory / layout.RESULT).exists():
             return
-        from dayfly.errors import EngineError
         from dayfly.runner.entry import record_failure
 
         what = (
@@ -76,6 +86,21 @@ class DockerRun:
         log = (self.directory / layout.RUNNER_LOG).read_text("utf-8", "replace")
         error = EngineError(what, why=log.strip()[-2000:])
         record_failure(self.directory, error, lambda _: None, kernel_missing=False)
+
+
+def _copy_output(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".dayfly-{source.parent.name}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunConflictError(
+            f"The executed notebook could not be written to {target}.",
+            why=str(error.strerror),
+            hint=f"It is in {source}.",
+        ) from error
 
 
 def start_docker(store: Store, request: Request, content: bytes, environ: Mapping[str, str]) -> DockerRun:
@@ -118,25 +143,29 @@ def _give(directory: Path, bundle: Path, store: Store, user: ContainerUser) -> N
 def notebook_command(request: Request, directory: Path, bundle: Path) -> list[str]:
     """The `docker run` of the runner and its kernel."""
     inside = f"{_RUNS}/{request.run_id}"
-    limits: list[str] = []
-    if request.cpus is not None:
-        limits += ["--cpus", f"{request.cpus:g}"]
-    if request.memory_bytes is not None:  # no swap besides: what is over the limit ends at once
-        limits += ["--memory", str(request.memory_bytes), "--memory-swap", str(request.memory_bytes)]
-    if request.gpus is not None:
-        limits += ["--gpus", request.gpus]
     mounts = ["--mount", mount(directory, inside)]
     if request.snapshot is not None:
         mounts += ["--mount", mount(bundle, _BUNDLE, read_only=True)]
     return [
         *_common(request, f"dayfly-{request.run_id}"),
-        *("--shm-size", _SHARED_MEMORY),
+        *limit_arguments(cpus=request.cpus, memory_bytes=request.memory_bytes, gpus=request.gpus),
         *("--stop-timeout", str(int(request.grace_s) + _STOP_MARGIN_S)),
-        *limits,
         *mounts,
         *("--entrypoint", _PYTHON, _image(request).id),
         *("-I", "-m", "dayfly.backends.container_process", inside, _BUNDLE),
     ]
+
+
+def limit_arguments(*, cpus: float | None, memory_bytes: int | None, gpus: str | None) -> list[str]:
+    """What a container in which a kernel works may use of the machine."""
+    limits = ["--shm-size", _SHARED_MEMORY]
+    if cpus is not None:
+        limits += ["--cpus", f"{cpus:g}"]
+    if memory_bytes is not None:  # no swap besides: what is over the limit ends at once
+        limits += ["--memory", str(memory_bytes), "--memory-swap", str(memory_bytes)]
+    if gpus is not None:
+        limits += ["--gpus", gpus]
+    return limits
 
 
 def keeper_command(request: Request, directory: Path, store: Store, environ: Mapping[str, str]) -> list[str]:
@@ -165,7 +194,7 @@ def _common(request: Request, name: str) -> list[str]:
         # One name for both: the keeper may then go by the runner's lock.
         *("--hostname", f"dayfly-{request.run_id}"),
         *("--pull", "never", "--log-driver", "none", "--no-healthcheck", "--workdir", "/"),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *UNPRIVILEGED,
         *("--user", f"{user.uid}:{user.gid}", *groups),
         *("--env", f"HOME={user.home}", "--env", f"USER={user.name}", "--env", f"LOGNAME={user.name}"),
     ]

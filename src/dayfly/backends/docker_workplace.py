@@ -31,21 +31,23 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
 
     Raises EngineError, ImageError and KernelMissingError.
     """
+    if source.snapshot is None:
+        raise ValueError("a run in a container is of a snapshot")
+    repository = source.snapshot.repository
+    here = working_directory(asked.notebook, project)
+    cwd = within(Path(CHECKOUT), here, repository)
+    if cwd is None:
+        raise UsageError(f"The directory {here} is not in the repository {repository}.")
+    outputs = project.resolve(project.settings.outputs) if project.settings.outputs else None
+    inside = within(Path(CHECKOUT), outputs, repository) if outputs else None
+    if outputs is not None and inside is None:
+        raise UsageError(f"The outputs folder {outputs} is not in the repository {repository}.")
     docker = Docker(environ=environ)
-    root = project.root or (source.snapshot.repository if source.snapshot else Path.cwd())
+    root = project.root or repository
     named = {"name": project.settings.image.name or default_name(root)}
     settings = project.settings.image.model_copy(update=named)
-    with _tree(source, root) as tree:
+    with _tree(source, root, repository) as tree:
         image, facts = project_image(docker, tree, settings, environ, echo=asked.echo)
-    snapshot = source.snapshot
-    if snapshot is None:
-        raise UsageError("A run in a container needs a commit.")
-    here = working_directory(asked.notebook, project)
-    cwd = within(Path(CHECKOUT), here, snapshot.repository)
-    if cwd is None:
-        raise UsageError(f"The directory {here} is not in the repository {snapshot.repository}.")
-    outputs = project.resolve(project.settings.outputs) if project.settings.outputs else None
-    inside = within(Path(CHECKOUT), outputs, snapshot.repository) if outputs else None
     return Workplace(
         python=PythonEnvironment(
             executable=facts.python.executable, prefix=facts.python.prefix, source=f"image {image.tag}"
@@ -65,20 +67,17 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
 
 
 @contextmanager
-def _tree(source: Source, root: Path) -> Iterator[Path]:
+def _tree(source: Source, root: Path, repository: Path) -> Iterator[Path]:
     """The project's folder as the snapshot has it: what makes the image is that commit's, too."""
-    if source.as_working_tree or source.snapshot is None:
+    if source.as_working_tree or source.snapshot is None or source.bundle is None:
         yield root
         return
-    from dayfly.snapshot.bundle import write_bundle
     from dayfly.snapshot.unpack import unpack_bundle
 
     with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
-        bundle, tree = Path(folder, "bundle"), Path(folder, "tree")
-        write_bundle(source.snapshot, bundle)
-        tree.mkdir()
-        unpack_bundle(bundle, tree, commit=source.snapshot.commit)
-        yield within(tree, root, source.snapshot.repository) or tree
+        tree = Path(folder, "tree")
+        unpack_bundle(source.bundle, tree, commit=source.snapshot.commit)
+        yield within(tree, root, repository) or tree
 
 
 def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> ContainerUser:

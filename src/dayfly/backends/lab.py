@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
-from dayfly.backends.docker import CHECKOUT, mount
+from dayfly.backends.docker import CHECKOUT, UNPRIVILEGED, limit_arguments, mount
 from dayfly.backends.lab_user import LabUser
 from dayfly.environment.docker import Docker
 from dayfly.environment.facts import ImageFacts
@@ -183,13 +183,6 @@ def start_lab(docker: Docker, plan: LabPlan) -> ContainerLab:
 def lab_command(plan: LabPlan) -> list[str]:
     """The `docker run` of JupyterLab, without `docker`. The token comes from its environment."""
     settings, user = plan.settings, plan.user
-    limits: list[str] = []
-    if settings.cpus is not None:
-        limits += ["--cpus", f"{settings.cpus:g}"]
-    if settings.memory is not None:
-        limits += ["--memory", str(settings.memory), "--memory-swap", str(settings.memory)]
-    if settings.gpus is not None:
-        limits += ["--gpus", settings.gpus]
     home = [] if user.home else ["--tmpfs", f"{_HOME}:rw,exec,mode=1777"]
     return [
         *(
@@ -201,11 +194,11 @@ def lab_command(plan: LabPlan) -> list[str]:
             "--label",
             f"{LABEL}={_mark(plan.root)}",
         ),
-        *("--pull", "never", "--no-healthcheck", "--shm-size", "1g"),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--pull", "never", "--no-healthcheck", *UNPRIVILEGED),
+        *limit_arguments(cpus=settings.cpus, memory_bytes=settings.memory, gpus=settings.gpus),
         *("--user", f"{user.uid}:{user.gid}", "--env", f"HOME={user.home or _HOME}", *home),
         *("--publish", f"127.0.0.1:{plan.port}:{PORT}", "--env", _TOKEN),
-        *("--mount", mount(plan.root.resolve(), CHECKOUT), "--workdir", CHECKOUT, *limits),
+        *("--mount", mount(plan.root.resolve(), CHECKOUT), "--workdir", CHECKOUT),
         *("--entrypoint", plan.facts.python.executable, plan.image),
         *("-m", "jupyterlab", "--no-browser", "--ip=0.0.0.0", f"--port={PORT}"),
         *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={CHECKOUT}"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.local import cache_directory
 from dayfly.errors import SnapshotError, UsageError
 from dayfly.project.load import Project
+from dayfly.runs import layout
 
 if TYPE_CHECKING:
     from dayfly.snapshot.plan import Snapshot
@@ -27,6 +29,8 @@ class Source:
 
     content: bytes
     snapshot: Snapshot | None = None
+    bundle: Path | None = None
+    """The snapshot's bundle, as long as the source is open."""
     notebook: PurePosixPath | None = None
     """The notebook's path in the repository; None for one that is not from there."""
     as_working_tree: bool = True
@@ -37,7 +41,7 @@ class Source:
 def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> Iterator[Source]:
     """Read the notebook from where it is to come from. Creates nothing in the project.
 
-    The snapshot can be read and bundled inside the `with` block.
+    The bundle of its snapshot is there inside the `with` block.
 
     Raises UsageError and SnapshotError.
     """
@@ -48,6 +52,7 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> I
     if asked.backend == "local" and asked.commit is None and not asked.dirty:
         yield Source(content=asked.content if asked.content is not None else _read(asked.notebook))
         return
+    from dayfly.snapshot.bundle import write_bundle
     from dayfly.snapshot.plan import changed_files, find_repository, has_commits, plan_snapshot
 
     folder = Path.cwd() if asked.notebook == STANDARD_INPUT else Path(asked.notebook).absolute().parent
@@ -59,24 +64,31 @@ def find_source(asked: Asked, project: Project, environ: Mapping[str, str]) -> I
             hint="Make it one with: dayfly init && git add --all && git commit\n"
             "or run the notebook as it is: --on local",
         )
-    if asked.commit is None and not asked.dirty and not has_commits(repository):
+    undecided = asked.commit is None and not asked.dirty
+    if undecided and not has_commits(repository):
         raise SnapshotError(
             f"The repository {repository} has no commit yet.",
             why="What runs in a container must be what the receipt says: a commit.",
             hint="Commit first (git add --all && git commit), or run the tree as it is: --dirty",
         )
-    changed = [] if asked.commit is not None else changed_files(repository)
+    changed = changed_files(repository) if undecided else []
     dirty = asked.dirty or (bool(changed) and _carry_changes(asked, changed))
-    with plan_snapshot(
-        repository,
-        commit=asked.commit,
-        dirty=dirty,
-        allow_secrets=project.settings.allow_secrets,
-        cache=cache_directory(environ),
-    ) as snapshot:
+    with (
+        tempfile.TemporaryDirectory(prefix="dayfly-") as scratch,
+        plan_snapshot(
+            repository,
+            commit=asked.commit,
+            dirty=dirty,
+            allow_secrets=project.settings.allow_secrets,
+            cache=cache_directory(environ),
+        ) as snapshot,
+    ):
         for name in snapshot.left_out:
             asked.echo(f"Left out, for its name is that of a secret: {name}")
-        yield _from_snapshot(asked, snapshot, as_working_tree=dirty or not (changed or asked.commit))
+        source = _from_snapshot(asked, snapshot, as_working_tree=dirty or not (changed or asked.commit))
+        bundle = Path(scratch, layout.BUNDLE)
+        write_bundle(snapshot, bundle)
+        yield replace(source, bundle=bundle)
 
 
 def _from_snapshot(asked: Asked, snapshot: Snapshot, *, as_working_tree: bool) -> Source:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.source import Source, find_source
@@ -26,9 +25,6 @@ from dayfly.runs.request import Request
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from dayfly.runs.store import Store, open_store
-
-if TYPE_CHECKING:
-    from dayfly.snapshot.plan import Snapshot
 
 _ID_ATTEMPTS = 20
 
@@ -50,7 +46,8 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
     """
     with find_source(asked, project, environ) as source:
         request = _plan_request(asked, source, project, environ, now)
-        bundle = _spool_bundle(source.snapshot) if source.snapshot is not None else None
+        # The file goes with the source, but not as long as it is open here.
+        bundle = source.bundle.open("rb") if source.bundle is not None else None
         return Submission(request=request, content=source.content, bundle=bundle)
 
 
@@ -99,16 +96,6 @@ def _plan_request(
     )
     _check_writable(request)
     return request
-
-
-def _spool_bundle(snapshot: Snapshot) -> IO[bytes]:
-    """The commit's bundle in a file that has no name and goes when nobody has it open."""
-    from dayfly.snapshot.bundle import write_bundle
-
-    with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
-        bundle = Path(folder, layout.BUNDLE)
-        write_bundle(snapshot, bundle)
-        return bundle.open("rb")
 
 
 def _check_flags(asked: Asked, project: Project) -> None:

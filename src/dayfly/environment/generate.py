@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dayfly.errors import ImageError
+from dayfly.project.scaffold.dockerfile import CONDA_BASE, DEFAULT_BASE
 
-BASE = "python:3.12-slim-bookworm"
-CONDA_BASE = "mambaorg/micromamba:2"
 CACHE = "--mount=type=cache,target=/root/.cache "
 CONDA_CACHE = "--mount=type=cache,target=/opt/conda/pkgs "
 NO_CACHE = "export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1; "
@@ -43,9 +42,9 @@ def generate_dockerfile(root: Path, base: str | None) -> Generated:
             "for more, a Dockerfile, or name one: [image] dockerfile in dayfly.toml",
         )
     if source == "requirements.txt":
-        return _from_requirements(root, base or BASE)
+        return _from_requirements(root, base or DEFAULT_BASE)
     if source == "pyproject.toml":
-        return _from_pyproject(root, base or BASE)
+        return _from_pyproject(root, base or DEFAULT_BASE)
     return _from_conda(root, source, base or CONDA_BASE)
 
 

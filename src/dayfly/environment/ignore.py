@@ -114,22 +114,28 @@ def _translate(pattern: str, *, wide: bool) -> str:
             rest = rest.removeprefix("/")
             # `**a` at the beginning: every path that ends so, or with a last part that is so.
             done += ".*" if not rest or (wide and at_start and not slash) else "(?:.*/)?"
-        elif first == "*":
-            done += "[^/]*"
-        elif first == "?":
-            done += "[^/]"
-        elif first == "[":
-            inside, rest = character_class(rest)
-            done += inside
-        elif first == "\\" and rest:
-            done, rest = done + re.escape(rest[0]), rest[1:]
         else:
-            done += re.escape(first)
+            piece, rest = translate_next(first + rest)
+            done += piece
         at_start = False
     return done
 
 
-def character_class(rest: str) -> tuple[str, str]:
+def translate_next(pattern: str) -> tuple[str, str]:
+    """The regular expression of what a pattern begins with, as Go's filepath.Match has it, and the rest."""
+    first, rest = pattern[0], pattern[1:]
+    if first == "*":
+        return "[^/]*", rest
+    if first == "?":
+        return "[^/]", rest
+    if first == "[":
+        return _character_class(rest)
+    if first == "\\" and rest:
+        return re.escape(rest[0]), rest[1:]
+    return re.escape(first), rest
+
+
+def _character_class(rest: str) -> tuple[str, str]:
     """The regular expression of a `[...]` whose bracket has been read, and what follows it."""
     match = re.match(r"(\^?)((?:\\.|[^\]\\])+)\]", rest, re.DOTALL)
     if match is None:

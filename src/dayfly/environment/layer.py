@@ -13,6 +13,8 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from dayfly.errors import ImageError
+
 PYTHON = "/opt/dayfly/bin/python"
 """dayfly's own Python in an image."""
 PARTS = (
@@ -62,7 +64,11 @@ def write_layer_context(directory: Path) -> None:
         target.write_bytes(content)
     found = find_spec("pip")
     if found is None or not found.submodule_search_locations:
-        raise ImportError("pip is not installed beside dayfly")
+        raise ImageError(
+            "dayfly's layer cannot be made: there is no pip beside dayfly.",
+            why="It installs what dayfly needs in the image.",
+            hint="Install dayfly again, with what it depends on.",
+        )
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(found.submodule_search_locations[0], directory / "pip", ignore=ignored)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dayfly.environment.ignore import Ignored, character_class, clean_path
+from dayfly.environment.ignore import Ignored, clean_path, translate_next
 from dayfly.environment.instructions import EVERYTHING
 from dayfly.errors import ImageError
 
@@ -99,16 +99,6 @@ def _names(folder: Path) -> list[str]:
 def _translate(part: str) -> str:
     done, rest = "", part
     while rest:
-        first, rest = rest[0], rest[1:]
-        if first == "*":
-            done += "[^/]*"
-        elif first == "?":
-            done += "[^/]"
-        elif first == "[":
-            inside, rest = character_class(rest)
-            done += inside
-        elif first == "\\" and rest:
-            done, rest = done + re.escape(rest[0]), rest[1:]
-        else:
-            done += re.escape(first)
+        piece, rest = translate_next(rest)
+        done += piece
     return done

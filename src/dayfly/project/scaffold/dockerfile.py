@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 DEFAULT_BASE = "python:3.12-slim-bookworm"
-_CONDA_BASE = "mambaorg/micromamba:2-debian12-slim"
+CONDA_BASE = "mambaorg/micromamba:2"
 _NEEDED = ("ipykernel", "jupyterlab")
 _CONDA_FILES = ("environment.yml", "environment.yaml")
 
@@ -61,7 +61,7 @@ def make_dockerfile(root: Path, base: str | None) -> str:
     file = dependency_file(root)
     named = file or "requirements.txt"
     if named in _CONDA_FILES:
-        parts = [_HEAD.format(base=base or _CONDA_BASE), "USER root\n", _CONDA.format(file=named)]
+        parts = [_HEAD.format(base=base or CONDA_BASE), "USER root\n", _CONDA.format(file=named)]
         install = "micromamba install --yes --name base --channel conda-forge"
     else:
         parts = [_HEAD.format(base=base or DEFAULT_BASE), "USER root\n" if base else "", _VENV]
