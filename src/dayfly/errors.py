@@ -15,6 +15,7 @@ Exit codes of the command line:
    6  the kernel or the Python environment is missing
    7  the Docker engine cannot be reached, or refuses
    8  the image cannot be made or found
+   9  AWS cannot be reached, or refuses
   10  the notebook failed
   11  the notebook timed out
   12  the run was cancelled
@@ -106,6 +107,31 @@ class ImageError(DayflyError):
     """The project's image cannot be built, pushed or found, or is of no use to dayfly."""
 
     exit_code = 8
+
+
+class AwsError(DayflyError):
+    """AWS cannot be reached, or refused a call.
+
+    `code` is AWS's own (`AccessDenied`) or the name of botocore's error, `operation` the API call,
+    `message` what AWS said.
+    """
+
+    exit_code = 9
+
+    def __init__(  # noqa: PLR0913 -- what is told, and what whoever handles it must know
+        self,
+        what: str,
+        why: str = "",
+        hint: str = "",
+        *,
+        code: str = "",
+        operation: str = "",
+        message: str = "",
+    ) -> None:
+        super().__init__(what, why, hint)
+        self.code = code
+        self.operation = operation
+        self.message = message
 
 
 class MissingExtraError(DayflyError):

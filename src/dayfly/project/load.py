@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from dayfly.errors import ConfigError
-from dayfly.project.settings import RESERVED_VARIABLES, ImageSettings, Settings
+from dayfly.project.settings import RESERVED_VARIABLES, AwsSettings, ImageSettings, Settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE = "dayfly.toml"
 PYPROJECT = "pyproject.toml"
 _PREFIX = "DAYFLY_"
+_TABLES: dict[str, type[BaseModel]] = {"image": ImageSettings, "aws": AwsSettings}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +134,11 @@ def _validate(values: Mapping[str, _Value]) -> Settings:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
         value = values[key]
-        if key == "image" and len(problem["loc"]) > 1 and isinstance(value.raw, dict):
+        table = _TABLES.get(key)
+        if table is not None and len(problem["loc"]) > 1 and isinstance(value.raw, dict):
             inner = str(problem["loc"][1])
-            value = _Value(value.raw.get(inner), f"[image] in {value.source}")
-            raise _explain(inner, value, problem, ImageSettings) from error
+            value = _Value(value.raw.get(inner), f"[{key}] in {value.source}")
+            raise _explain(inner, value, problem, table) from error
         raise _explain(key, value, problem, Settings) from error
 
 

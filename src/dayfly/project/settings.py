@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -46,6 +47,35 @@ class ImageSettings(BaseModel):
     )
     name: str | None = Field(
         None, description="The image's name. Default: dayfly/ and the name of the project's folder."
+    )
+
+
+class AwsSettings(BaseModel):
+    """The table `[aws]`: which account and region, and what holds for all machines of the project."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: str | None = Field(None, description="The AWS profile. Default: what the AWS CLI would use.")
+    region: str | None = Field(None, description="The AWS region. Default: that of the profile.")
+    project: str | None = Field(
+        None, description="The project's name in AWS: up to 24 of a-z, 0-9 and -. Default: its folder's name."
+    )
+    bucket: str | None = Field(
+        None, description="The bucket of the project's runs in AWS; `dayfly cloud up` writes it here."
+    )
+    ami: str | None = Field(
+        None,
+        description="The machine image: an AMI's id, or an SSM parameter that names one. "
+        "Default: Amazon Linux 2023; with GPUs, AWS's Deep Learning Base AMI.",
+    )
+    access: bool = Field(
+        default=False, description="Let notebooks on machines use the machine's AWS role. Default: no."
+    )
+    boot_budget: Duration = Field(
+        900.0, description="How long a machine may take until its notebook begins. Default: 15m."
+    )
+    notify: str | None = Field(
+        None, description="Told once when a machine ends: an SNS topic's ARN or an https URL."
     )
 
 
@@ -95,6 +125,22 @@ class Settings(BaseModel):
     gpus: str | None = Field(
         None, description="The GPUs that a run in a container sees, as `docker run --gpus` has it: all, 2."
     )
+    instance: str | None = Field(
+        None, description="The EC2 instance type, such as m7i.2xlarge. Default: the cheapest that fits."
+    )
+    arch: Literal["x86_64", "arm64"] | None = Field(
+        None, description="The processors of the machine. Default: those of the project's image."
+    )
+    spot: bool = Field(
+        default=False, description="Use spare capacity: cheaper, and AWS may end it with two minutes' notice."
+    )
+    disk: Size = Field(30 * 10**9, description="The disk of a machine. Default: 30GB.")
+    max_cost: Decimal | None = Field(
+        None, gt=0, description="Dollars that a machine may cost at most; they shorten its deadline."
+    )
+    keep_on_failure: Duration | None = Field(
+        None, description="How long a machine stays after its notebook has failed, for a look at it."
+    )
     allow_secrets: tuple[str, ...] = Field(
         (),
         description="Files that a snapshot may carry although they look like secrets: patterns as in "
@@ -102,6 +148,9 @@ class Settings(BaseModel):
     )
     image: ImageSettings = Field(
         default_factory=ImageSettings, description="How the project's image is built (a table, see below)."
+    )
+    aws: AwsSettings = Field(
+        default_factory=AwsSettings, description="The project in AWS (a table, see below)."
     )
 
 

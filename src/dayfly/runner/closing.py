@@ -178,6 +178,7 @@ def _make_receipt(session: Session, facts: Facts) -> Receipt:
         ),
         git=facts.git,
         image=request.image,
+        machine=request.machine,
         files=_hash_files(session),
     )
 

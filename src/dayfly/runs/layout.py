@@ -17,12 +17,21 @@ LOCK = "lock"
 RUNNER_LOG = "runner.log"
 """What runner and kernel processes themselves wrote to stdout and stderr; for diagnosis."""
 
+MACHINE = "machine"
+"""What a machine tells of itself while it boots and ends: JSON lines in chunks, like the events."""
+MACHINE_RECORD = "machine.json"
+"""Which stack and schedule a run has; rewritten when another zone is tried."""
+
 BUNDLE = "snapshot.bundle"
 """The commit to check out, in a run directory on its way; in the store it has a place of its own."""
 
 RUNS = "runs"
 STATUS = "status"
 SNAPSHOTS = "snapshots"
+IMAGES = "images"
+BUILDS = "builds"
+LABS = "labs"
+TOKENS = "tokens"
 
 
 def run_prefix(run_id: str) -> str:
@@ -43,3 +52,13 @@ def status_key(run_id: str) -> str:
 def snapshot_key(commit: str) -> str:
     """The key of the bundle of a commit, which all runs of that commit share."""
     return f"{SNAPSHOTS}/{commit}.bundle"
+
+
+def image_key(content_key: str) -> str:
+    """The key of what is known of an image in the image repository: its digest, Python and kernels."""
+    return f"{IMAGES}/{content_key}.json"
+
+
+def token_key(digest: str) -> str:
+    """The key of a submission token, by its SHA-256: it holds the id of the run that it has made."""
+    return f"{TOKENS}/{digest}"

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 
 from dayfly.runs import layout
 from dayfly.runs.chunks import chunk_start
+from dayfly.runs.machine import MachineSource
 from dayfly.runs.model import Model
 from dayfly.runs.request import ImageSource
 from dayfly.runs.store import Store
@@ -55,6 +56,7 @@ class Receipt(Model):
     kernel: KernelFacts
     git: GitSource | None = None
     image: ImageSource | None = None
+    machine: MachineSource | None = None
     files: dict[str, FileHash]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from dayfly.runs.machine import MachineSource
 from dayfly.runs.model import Model
 
 
@@ -49,7 +50,10 @@ class ContainerUser(Model):
 
 
 class ImageSource(Model):
-    """The image that a run is executed in. `id` is the engine's own, `key` what the image is made of."""
+    """The image that a run is executed in. `id` is the engine's own, `key` what the image is made of.
+
+    On a machine, `id` is the name in the image repository with its digest: `…/dayfly/name@sha256:…`.
+    """
 
     tag: str
     id: str
@@ -66,10 +70,11 @@ class Request(Model):
     created: AwareDatetime
     notebook: str
     """The notebook's absolute path, or `-` for standard input."""
-    backend: Literal["local", "docker"] = "local"
+    backend: Literal["local", "docker", "ec2"] = "local"
     snapshot: SnapshotSource | None = None
     """None when the notebook runs in the working tree."""
     image: ImageSource | None = None
+    machine: MachineSource | None = None
     cpus: float | None = None
     memory_bytes: int | None = None
     gpus: str | None = None

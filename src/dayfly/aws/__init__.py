@@ -1,0 +1,1 @@
+"""The cloud half: one client for AWS, frozen plans, and what carries them out."""
