@@ -57,10 +57,10 @@ def image_facts(docker: Docker, image: Image, *, cache: Path) -> ImageFacts:
     """
     kept = cache / f"{image.id.replace(':', '-')}.json"
     try:
-        return _parse(json.loads(kept.read_bytes()), image)
+        return read_facts(json.loads(kept.read_bytes()), image.tag)
     except (OSError, ValueError, KeyError, TypeError):
         answer = _ask(docker, image)
-    facts = _parse(answer, image)
+    facts = read_facts(answer, image.tag)
     with suppress(OSError):  # a cache that cannot be written costs a second the next time
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=cache, delete=False, encoding="utf-8") as file:
@@ -82,23 +82,24 @@ def _ask(docker: Docker, image: Image) -> Any:
         ) from error
 
 
-def _parse(answer: Any, image: Image) -> ImageFacts:
+def read_facts(answer: Any, tag: str) -> ImageFacts:
+    """The facts in what the image `tag` has answered. Raises ImageError when it is of no use to dayfly."""
     python = answer["python"]
     if python is None:
         raise ImageError(
-            f"There is no Python in the image {image.tag}.",
+            f"There is no Python in the image {tag}.",
             why="Neither VIRTUAL_ENV nor CONDA_PREFIX nor PATH leads to one.",
             hint="Install Python 3.10 or newer in the image, and put it on PATH.",
         )
     if tuple(int(part) for part in python["version"].split(".")[:2]) < _OLDEST:
         raise ImageError(
-            f"The Python of the image {image.tag} is too old.",
+            f"The Python of the image {tag} is too old.",
             why=f"{python['executable']} is Python {python['version']}.",
             hint="Use Python 3.10 or newer in the image.",
         )
     if not answer["kernels"]:
         raise ImageError(
-            f"There is no Jupyter kernel in the image {image.tag}.",
+            f"There is no Jupyter kernel in the image {tag}.",
             why=f"ipykernel is not installed for {python['executable']}.",
             hint="Add ipykernel to what the image installs.",
         )
