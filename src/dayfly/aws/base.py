@@ -33,8 +33,10 @@ class BaseStack:
     lab_profile: str
     launch_template: str
     """Of machines whose containers cannot reach the metadata service (hop limit 1)."""
+    launch_template_version: str
     access_launch_template: str
     """Of machines whose notebooks may use the machine's role (hop limit 2)."""
+    access_launch_template_version: str
     vpc_id: str
     subnet_ids: tuple[str, ...]
     mirror: str = ""
@@ -55,7 +57,9 @@ _OUTPUTS = {
     "build_profile": "BuildProfile",
     "lab_profile": "LabProfile",
     "launch_template": "LaunchTemplate",
+    "launch_template_version": "LaunchTemplateVersion",
     "access_launch_template": "AccessLaunchTemplate",
+    "access_launch_template_version": "AccessLaunchTemplateVersion",
     "vpc_id": "VpcId",
 }
 _OPTIONAL = {"mirror": "Mirror", "key_name": "KeyName", "elastic_ip_allocation": "ElasticIpAllocation"}
