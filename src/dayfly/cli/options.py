@@ -30,7 +30,7 @@ def open_store_from(store: str | None) -> Store:
     from dayfly.backends.submission import open_project_store
     from dayfly.project.load import load_project
 
-    project = load_project(Path.cwd(), os.environ, {"store": store}, only="store")
+    project = load_project(Path.cwd(), os.environ, {"store": store}, only=("store",))
     return open_project_store(project, os.environ)
 
 

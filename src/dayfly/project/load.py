@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,11 @@ def load_project(
     environ: Mapping[str, str],
     flags: Mapping[str, Any] | None = None,
     *,
-    only: str | None = None,
+    only: str | Collection[str] | None = None,
 ) -> Project:
     """The project that `start` (a directory) lies in, with the settings for one command.
 
-    `flags` has settings by name; None counts as not given. With `only`, no other setting is looked at:
+    `flags` has settings by name; None counts as not given. With `only`, no others are looked at:
     a mistake in one must not keep `dayfly stop` from finding the store. Raises ConfigError that names the
     file and line, variable or flag, what is wrong, and what is allowed.
     """
@@ -71,7 +71,8 @@ def load_project(
         if raw is not None:
             values[key] = _Value(raw, f"flag, --{key.replace('_', '-')}")
     if only is not None:
-        values = {key: value for key, value in values.items() if key == only}
+        wanted = {only} if isinstance(only, str) else set(only)
+        values = {key: value for key, value in values.items() if key in wanted}
     settings = _validate(values)
     sources = {key: values[key].source if key in values else "default" for key in Settings.model_fields}
     root = found[0].parent if found else None

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
 
-def open_s3(url: str) -> S3Store:
-    """The store behind `s3://bucket/prefix`.
+def open_s3(url: str, *, profile: str | None = None, region: str | None = None) -> S3Store:
+    """The store behind `s3://bucket/prefix`, with a profile and in a region where these are named.
 
-    Keys in the environment are used as they are; anything else (profiles, SSO, assumed roles,
-    instance roles) is what boto3 finds. Raises UsageError for a URL without a bucket and
+    Without a profile, keys in the environment are used as they are; anything else (profiles, SSO, assumed
+    roles, instance roles) is what boto3 finds. Raises UsageError for a URL without a bucket and
     StoreError when there are no credentials.
     """
     from obstore.store import S3Store
@@ -31,13 +31,17 @@ def open_s3(url: str) -> S3Store:
         config["endpoint"] = endpoint
         # Only ever an endpoint that the user gave; AWS itself is reached over TLS.
         options["allow_http"] = endpoint.startswith("http://")
+    if region is not None:
+        config["region"] = region
     prefix = parts.path.strip("/") or None
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
+    if profile is None and os.environ.get("AWS_ACCESS_KEY_ID"):
         return S3Store(parts.netloc, prefix=prefix, config=config, client_options=options)
-    return _with_boto3(parts.netloc, prefix, config, options)
+    return _with_boto3(parts.netloc, prefix, profile, config, options)
 
 
-def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: ClientConfig) -> S3Store:
+def _with_boto3(
+    bucket: str, prefix: str | None, profile: str | None, config: S3Config, options: ClientConfig
+) -> S3Store:
     try:
         import boto3
         from botocore.exceptions import BotoCoreError
@@ -51,7 +55,7 @@ def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: Clie
     from obstore.store import S3Store
 
     try:
-        session = boto3.Session()
+        session = boto3.Session(profile_name=profile)
         credentials = session.get_credentials()
     except BotoCoreError as error:  # a profile that is not there, or lacks something
         raise StoreError(f"The AWS credentials for s3://{bucket} cannot be read.", why=str(error)) from error
@@ -61,7 +65,7 @@ def _with_boto3(bucket: str, prefix: str | None, config: S3Config, options: Clie
             why="Neither the environment nor the AWS configuration files have any.",
             hint="Try: aws sso login, or aws configure",
         )
-    if session.region_name:
+    if session.region_name and "region" not in config:
         config["region"] = session.region_name
     provider = Boto3CredentialProvider(session)
     return S3Store(bucket, prefix=prefix, config=config, client_options=options, credential_provider=provider)

@@ -1,0 +1,72 @@
+"""The two stores of a project: the one on this machine, and the bucket that its machines in AWS write to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dayfly.backends.submission import open_project_store
+from dayfly.errors import UsageError
+from dayfly.project.load import Project
+from dayfly.runs.store import Store
+
+_S3 = "s3://"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where a project's runs are. `open_cloud` is None where there is no bucket, or the user chose one store."""
+
+    local: Store
+    open_cloud: Callable[[], Store] | None = None
+
+    @cached_property
+    def cloud(self) -> Store | None:
+        """The bucket, opened when it is first asked for: finding credentials may take seconds.
+
+        Raises StoreError without credentials.
+        """
+        return self.open_cloud() if self.open_cloud is not None else None
+
+
+def project_stores(project: Project, environ: Mapping[str, str]) -> Stores:
+    """The stores of the project; the cloud's is not opened yet.
+
+    A store that a flag or the environment names is the only one. Raises StoreError.
+    """
+    local = open_project_store(project, environ)
+    chosen = project.sources["store"].startswith(("flag", "environment"))
+    bucket = project.settings.aws.bucket
+    if chosen or bucket is None or local.url.rstrip("/") == bucket_url(bucket):
+        return Stores(local=local)
+    return Stores(local=local, open_cloud=lambda: cloud_store(project, environ))
+
+
+def cloud_store(project: Project, environ: Mapping[str, str]) -> Store:
+    """The bucket of the project's machines, with the project's profile and region.
+
+    No request is made yet. Raises UsageError when the project has none, and StoreError without credentials.
+    """
+    del environ  # boto3 and obstore read the process's own
+    settings = project.settings.aws
+    if settings.bucket is None:
+        raise UsageError(
+            "This project has no bucket in AWS.",
+            why="The setting [aws] bucket is not set.",
+            hint="See what would be made with: dayfly cloud plan; make it with: dayfly cloud up",
+        )
+    return open_bucket(settings.bucket, profile=settings.profile, region=settings.region)
+
+
+def open_bucket(bucket: str, *, profile: str | None = None, region: str | None = None) -> Store:
+    """The store that is a bucket, as a whole."""
+    from dayfly.runs.s3 import open_s3
+
+    url = bucket_url(bucket)
+    return Store(objects=open_s3(url, profile=profile, region=region), url=url)
+
+
+def bucket_url(bucket: str) -> str:
+    """The URL of the store that is a bucket."""
+    return f"{_S3}{bucket}"
