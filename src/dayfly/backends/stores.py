@@ -16,7 +16,7 @@ _S3 = "s3://"
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where a project's runs are. `open_cloud` is None where there is no bucket, or the user chose one store."""
+    """Where a project's runs are. `open_cloud` is None where there is no bucket, or one store was chosen."""
 
     local: Store
     open_cloud: Callable[[], Store] | None = None
@@ -28,6 +28,11 @@ class Stores:
         Raises StoreError without credentials.
         """
         return self.open_cloud() if self.open_cloud is not None else None
+
+    @property
+    def words(self) -> str:
+        """Where the runs are, for messages."""
+        return self.local.url if self.open_cloud is None else f"{self.local.url} and in AWS"
 
 
 def project_stores(project: Project, environ: Mapping[str, str]) -> Stores:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dayfly.cli.options import JsonOption, RunArgument, StoreOption, find_run
+from dayfly.cli.options import JsonOption, LocalOption, RunArgument, StoreOption, find_run
 
 
 def open_run(
@@ -16,6 +16,7 @@ def open_run(
         Path | None, typer.Option("--html", metavar="FILE", help="Write the page there and open nothing.")
     ] = None,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Open the executed notebook as a page in the browser.
 
@@ -25,7 +26,7 @@ def open_run(
     from dayfly.errors import UsageError
     from dayfly.report.page import open_page, render_page
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     page = render_page(run)
     if html is not None:
         try:
@@ -48,22 +49,28 @@ def fetch(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Copy the executed notebook and the outputs into a directory. Nothing is overwritten unasked."""
     from dayfly.runs.fetching import fetch_run
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     for path in fetch_run(run.store, run.run_id, directory or Path(run.run_id), overwrite=force):
         typer.echo(str(path))
 
 
-def verify(name: RunArgument = "last", as_json: JsonOption = False, store: StoreOption = None) -> None:
+def verify(
+    name: RunArgument = "last",
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    local: LocalOption = False,
+) -> None:
     """Check that files and hashes still match the receipt. Exit code 1 when they do not."""
     import json
 
     from dayfly.cli.text import safe_text, to_stderr
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     problems = run.verify()
     if as_json:
         typer.echo(json.dumps({"run_id": run.run_id, "matches": not problems, "problems": problems}))
@@ -84,6 +91,7 @@ def diff(
     other: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
     outputs: Annotated[bool, typer.Option("--outputs/--no-outputs", help="Compare outputs too.")] = True,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Compare two executed notebooks cell by cell, sources and outputs. Exit code 1 when they differ."""
     import sys
@@ -91,7 +99,7 @@ def diff(
     from dayfly.cli.text import to_stderr
     from dayfly.report.difference import describe_difference
 
-    first, second = find_run(one, store), find_run(other, store)
+    first, second = find_run(one, store, local=local), find_run(other, store, local=local)
     text = describe_difference(first, second, outputs=outputs, colours=sys.stdout.isatty())
     if not text:
         to_stderr(f"No differences between {first.run_id} and {second.run_id}.")

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dayfly.cli.options import JsonOption, RunArgument, StoreOption, find_run, open_store_from
+from dayfly.cli.options import (
+    JsonOption,
+    LocalOption,
+    RunArgument,
+    StoreOption,
+    find_run,
+    open_stores,
+    tell_unheard,
+)
+from dayfly.cli.text import format_duration, format_when, print_table, style_state, to_stderr
 
 if TYPE_CHECKING:
+    from dayfly.backends.everywhere import PlacedRun
+    from dayfly.backends.stores import Stores
     from dayfly.runs.state import State
 
 _NEWEST = 20
@@ -24,52 +35,63 @@ def ps(
     ] = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
-    """List runs, newest first."""
-    from dayfly.cli.text import format_duration, format_when, print_table, style_state, to_stderr
-    from dayfly.runs.catalog import list_runs
+    """List runs, newest first: those on this machine, and those of the project's machines in AWS."""
+    from dayfly.backends.everywhere import list_everywhere
 
-    opened = open_store_from(store)
+    stores = open_stores(store, local=local)
     wanted = parse_state(state)
     newest = None if everything or wanted else _NEWEST
-    runs = list_runs(opened, newest=newest)
-    if wanted:
-        runs = [run for run in runs if run.state is wanted]
+    listing = list_everywhere(stores, newest=newest)
+    if listing.unheard is not None:
+        tell_unheard(listing.unheard)
+    runs = [run for run in listing.runs if wanted in {None, run.summary.state}]
     if as_json:
         for run in runs:
-            typer.echo(
-                json.dumps(
-                    {
-                        "run_id": run.run_id,
-                        "state": run.state,
-                        "notebook": run.notebook,
-                        "requested": run.requested.isoformat(),
-                        "updated": run.updated.isoformat(),
-                    }
-                )
-            )
-        return
+            typer.echo(json.dumps(_to_json(run)))
+    else:
+        _print_runs(runs, stores, wanted)
+        if newest and len(runs) == newest:
+            to_stderr(f"The newest {newest}; all of them with: dayfly ps --all")
+
+
+def _to_json(run: PlacedRun) -> dict[str, Any]:
+    summary = run.summary
+    return {
+        "run_id": summary.run_id,
+        "state": summary.state,
+        "notebook": summary.notebook,
+        "requested": summary.requested.isoformat(),
+        "updated": summary.updated.isoformat(),
+        "where": run.where,
+    }
+
+
+def _print_runs(runs: list[PlacedRun], stores: Stores, wanted: State | None) -> None:
+    """A line for each; where it is only where that is not the same for all."""
     if not runs:
-        to_stderr(f"No runs{f' in state {wanted}' if wanted else ''} in {opened.url}.")
+        to_stderr(f"No runs{f' in state {wanted}' if wanted else ''} in {stores.words}.")
         if not wanted:
             to_stderr("Start one with: dayfly run NOTEBOOK")
         return
     now = datetime.now(UTC)
+    two = stores.open_cloud is not None
     rows = []
     for run in runs:
-        goes_on = run.state is not None and not run.state.ended
-        took = now - run.requested if goes_on else run.duration
+        summary = run.summary
+        goes_on = summary.state is not None and not summary.state.ended
+        took = now - summary.requested if goes_on else summary.duration
         rows.append(
             [
-                run.run_id,
-                style_state(run.state),
-                format_when(run.requested, now),
+                summary.run_id,
+                style_state(summary.state),
+                *([run.where] if two else []),
+                format_when(summary.requested, now),
                 format_duration(took.total_seconds()),
             ]
         )
-    print_table(["RUN", "STATE", "STARTED", "TOOK"], rows)
-    if newest and len(runs) == newest:
-        to_stderr(f"The newest {newest}; all of them with: dayfly ps --all")
+    print_table(["RUN", "STATE", *(["WHERE"] if two else []), "STARTED", "TOOK"], rows)
 
 
 def parse_state(text: str | None) -> State | None:
@@ -87,11 +109,16 @@ def parse_state(text: str | None) -> State | None:
         ) from error
 
 
-def show(name: RunArgument = "last", as_json: JsonOption = False, store: StoreOption = None) -> None:
+def show(
+    name: RunArgument = "last",
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    local: LocalOption = False,
+) -> None:
     """Show everything about one run: state, cells with times, why it failed, what to do next."""
     from dayfly.cli.details import print_details, to_json
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     if as_json:
         typer.echo(json.dumps(to_json(run), indent=1))
     else:
@@ -102,6 +129,7 @@ def logs(
     name: RunArgument = "last",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Print what the notebook printed, cell by cell."""
     import time
@@ -111,7 +139,7 @@ def logs(
     from dayfly.runs.chunks import ChunkReader
     from dayfly.runs.follow import follow_events
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     reader = ChunkReader(run.store, layout.run_key(run.run_id, layout.LOG))
     colours = sys.stdout.isatty()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dayfly.cli.options import RunArgument, StoreOption, find_run, open_store_from
+from dayfly.cli.options import LocalOption, RunArgument, StoreOption, find_run, open_store_from
 
 if TYPE_CHECKING:
     from dayfly.runs.store import Store
@@ -21,12 +21,13 @@ def stop(
     name: RunArgument,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Interrupt a run, save what there is, and end it as cancelled."""
     from dayfly.cli.summary import print_summary
     from dayfly.cli.text import to_stderr
 
-    run = find_run(name, store)
+    run = find_run(name, store, local=local)
     run.stop(by=_user_name())
     to_stderr(f"Asked {run.run_id} to stop.")
     if wait:
@@ -45,14 +46,14 @@ def rm(
         list[str], typer.Argument(metavar="RUN...", help="Run ids, unique prefixes, or `last`.")
     ],
     store: StoreOption = None,
+    local: LocalOption = False,
 ) -> None:
     """Remove runs that have ended, with all their files."""
     from dayfly.runs.removal import remove_run
 
-    opened = open_store_from(store)
-    runs = [find_run(name, store) for name in names]
+    runs = [find_run(name, store, local=local) for name in names]
     for run in runs:
-        remove_run(opened, run.run_id)
+        remove_run(run.store, run.run_id)
         typer.echo(run.run_id)
 
 

@@ -12,12 +12,18 @@ import typer
 from dayfly.errors import UsageError
 
 if TYPE_CHECKING:
+    from dayfly.aws.client import Aws
+    from dayfly.backends.stores import Stores
+    from dayfly.errors import DayflyError
     from dayfly.runs.run import Run
     from dayfly.runs.store import Store
 
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", metavar="DIR|URL", help="Where run directories live.", show_default=False),
+]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="Only runs on this machine; AWS is not asked.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunArgument = Annotated[
@@ -26,21 +32,46 @@ RunArgument = Annotated[
 
 
 def open_store_from(store: str | None) -> Store:
-    """The store that a flag, the environment or the project names."""
-    from dayfly.backends.submission import open_project_store
+    """The store that a flag, the environment or the project names; never that of the runs in AWS."""
+    return open_stores(store, local=True).local
+
+
+def open_stores(store: str | None, *, local: bool = False) -> Stores:
+    """The project's stores; with `local`, and where `store` or the environment names one, that one alone."""
+    from dayfly.backends.stores import project_stores
     from dayfly.project.load import load_project
 
-    project = load_project(Path.cwd(), os.environ, {"store": store}, only=("store",))
-    return open_project_store(project, os.environ)
+    # A mistake in another setting must not keep anybody from finding the runs.
+    only = ("store",) if local or store is not None else ("store", "aws")
+    return project_stores(load_project(Path.cwd(), os.environ, {"store": store}, only=only), os.environ)
 
 
-def find_run(name: str, store: str | None) -> Run:
-    """The run that the user means."""
-    from dayfly.runs.catalog import find_run_id
+def find_run(name: str, store: str | None, *, local: bool = False) -> Run:
+    """The run that the user means, in whichever store it is."""
+    from dayfly.backends.everywhere import find_everywhere
     from dayfly.runs.run import Run
 
-    opened = open_store_from(store)
-    return Run(find_run_id(opened, name), opened)
+    found = find_everywhere(open_stores(store, local=local), name)
+    if found.unheard is not None:
+        tell_unheard(found.unheard)
+    return Run(found.run_id, found.store)
+
+
+def tell_unheard(error: DayflyError) -> None:
+    """Say on stderr that one of two stores could not be looked at, and why."""
+    from dayfly.cli.text import safe_text, to_stderr
+
+    to_stderr(f"warning: the runs in AWS are not looked at: {safe_text(error.what)}")
+    for line in safe_text("\n".join(part for part in (error.why, error.hint) if part)).splitlines():
+        to_stderr(f"  {line}")
+
+
+def open_aws_of_project() -> Aws:
+    """The account and region of the project that the current directory lies in. Raises AwsError."""
+    from dayfly.aws.account import open_project_aws
+    from dayfly.project.load import load_project
+
+    return open_project_aws(load_project(Path.cwd(), os.environ, only=("aws",)))
 
 
 def parse_parameters(pairs: list[str], files: list[Path]) -> dict[str, Any]:

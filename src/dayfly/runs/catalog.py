@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -120,7 +120,7 @@ def find_summary(store: Store, run_id: str, *, now: datetime | None = None) -> R
     for summary in _starting_with(store, run_id, now or datetime.now(UTC)):
         if summary.run_id == run_id:
             return summary
-    raise _not_found(store, run_id)
+    raise _not_found(store.url, run_id)
 
 
 def find_run_id(store: Store, name: str) -> str:
@@ -131,17 +131,21 @@ def find_run_id(store: Store, name: str) -> str:
     if name == "last":
         newest = list_runs(store, newest=1)
         if not newest:
-            raise RunNotFoundError(
-                "There are no runs yet.",
-                why=f"The store {store.url} is empty.",
-                hint="Start one with: dayfly run NOTEBOOK",
-            )
+            raise no_runs(store.url)
         return newest[0].run_id
-    found = sorted(_ids_starting_with(store, name), key=ids.age) if name else []
+    return choose_id(name, ids_starting_with(store, name), store.url)
+
+
+def choose_id(name: str, candidates: Iterable[str], where: str) -> str:
+    """The one of `candidates`, which all begin with `name`, that is meant; `where` is for messages.
+
+    Raises RunNotFoundError when there is none, or several of which none is `name` itself.
+    """
+    found = sorted(set(candidates), key=ids.age)
     if name in found:
         return name
     if not found:
-        raise _not_found(store, name)
+        raise _not_found(where, name)
     if len(found) > 1:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise RunNotFoundError(
@@ -165,7 +169,8 @@ def _entries_starting_with(store: Store, prefix: str) -> Iterator[Entry]:
             return  # S3 and memory list in order; a directory does not
 
 
-def _ids_starting_with(store: Store, prefix: str) -> Iterator[str]:
+def ids_starting_with(store: Store, prefix: str) -> Iterator[str]:
+    """The ids of the runs that begin with `prefix`; none for an empty one."""
     for entry in _entries_starting_with(store, prefix):
         yield _id_of(entry)
 
@@ -177,9 +182,18 @@ def _starting_with(store: Store, prefix: str, now: datetime) -> Iterator[RunSumm
             yield summary
 
 
-def _not_found(store: Store, name: str) -> RunNotFoundError:
+def _not_found(where: str, name: str) -> RunNotFoundError:
     return RunNotFoundError(
         f"There is no run {name!r}.",
-        why=f"No id in the store {store.url} begins like that.",
+        why=f"No id in the store {where} begins like that.",
         hint="See what there is with: dayfly ps --all",
+    )
+
+
+def no_runs(where: str) -> RunNotFoundError:
+    """The error of whoever looks for the last run where there is none."""
+    return RunNotFoundError(
+        "There are no runs yet.",
+        why=f"The store {where} is empty.",
+        hint="Start one with: dayfly run NOTEBOOK",
     )

@@ -1,0 +1,172 @@
+"""Runs wherever they are: two stores listed as one, and a run found in whichever has it.
+
+What is on this machine is always told; a store elsewhere has so long to answer, and is missed aloud.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from dayfly.backends.stores import Stores
+from dayfly.errors import DayflyError, RunNotFoundError, StoreError
+from dayfly.runs import ids
+from dayfly.runs.catalog import RunSummary, choose_id, find_run_id, ids_starting_with, list_runs, no_runs
+from dayfly.runs.store import Store
+
+ANSWERS_WITHIN_S = 10.0
+"""How long a store elsewhere is waited for: a first request after finding credentials takes two."""
+
+T = TypeVar("T")
+Where = Literal["local", "ec2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedRun:
+    """A run of a listing, and where it is: in the store here, or in the bucket, which is EC2's."""
+
+    summary: RunSummary
+    where: Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The runs of all stores, newest first. `unheard` says why one of them is missing."""
+
+    runs: tuple[PlacedRun, ...]
+    unheard: DayflyError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A run's id and its store. `unheard` says why only one store was looked at."""
+
+    run_id: str
+    store: Store
+    unheard: DayflyError | None = None
+
+
+class Question(Generic[T]):
+    """A call that is made in the background, and whose answer is waited for so long and no longer."""
+
+    def __init__(self, call: Callable[[], T], what: str) -> None:
+        """Begin it. `what` is its subject in messages."""
+        self._what = what
+        self._answer: list[T] = []
+        self._error: BaseException | None = None
+        # A daemon: what does not answer must not keep the command from ending.
+        self._thread = threading.Thread(target=self._ask, args=(call,), name="elsewhere", daemon=True)
+        self._thread.start()
+
+    def _ask(self, call: Callable[[], T]) -> None:
+        try:
+            self._answer.append(call())
+        except BaseException as error:  # noqa: BLE001 -- raised again where the answer is wanted
+            self._error = error
+
+    def answer(self, within_s: float) -> T:
+        """The answer; raises what the call raised, and StoreError when it takes longer."""
+        self._thread.join(within_s)
+        if self._error is not None:
+            raise self._error
+        if not self._answer:
+            raise StoreError(
+                f"{self._what} has not answered within {within_s:g} s.",
+                hint="Look only at what is here with: --local",
+            )
+        return self._answer[0]
+
+
+def list_everywhere(
+    stores: Stores,
+    *,
+    newest: int | None = None,
+    now: datetime | None = None,
+    within_s: float = ANSWERS_WITHIN_S,
+) -> Listing:
+    """The runs of both stores as one list, newest first; only the `newest` so many when given.
+
+    Raises StoreError when the local store cannot be read. The other one is listed meanwhile.
+    """
+    question = _ask_cloud(stores, lambda cloud: list_runs(cloud, newest=newest, now=now))
+    found = _placed(list_runs(stores.local, newest=newest, now=now), "local")
+    unheard: DayflyError | None = None
+    if question is not None:
+        try:
+            found += _placed(question.answer(within_s), "ec2")
+        except DayflyError as error:
+            unheard = error
+    found.sort(key=lambda run: ids.age(run.summary.run_id), reverse=True)
+    return Listing(runs=tuple(found[:newest]), unheard=unheard)
+
+
+def _placed(runs: list[RunSummary], where: Where) -> list[PlacedRun]:
+    return [PlacedRun(summary=run, where=where) for run in runs]
+
+
+def find_everywhere(stores: Stores, name: str, *, within_s: float = ANSWERS_WITHIN_S) -> Found:
+    """The run that `name` means in either store: a full id, a prefix that only one run has, or `last`.
+
+    A full id that is here asks nobody else. Raises RunNotFoundError; and what kept the other store from
+    answering, when the local one has no such run.
+    """
+    if stores.open_cloud is None:
+        return Found(run_id=find_run_id(stores.local, name), store=stores.local)
+    if ids.is_run_id(name):
+        with suppress(RunNotFoundError):
+            return Found(run_id=find_run_id(stores.local, name), store=stores.local)
+    if name == "last":
+        return _find_last(stores, within_s)
+    question = _ask_cloud(stores, lambda cloud: list(ids_starting_with(cloud, name)))
+    here = list(ids_starting_with(stores.local, name))
+    try:
+        there = question.answer(within_s) if question else []
+        unheard = None
+    except DayflyError as error:
+        if not here:
+            raise
+        there, unheard = [], error
+    run_id = choose_id(name, here + there, _both(stores, unheard))
+    return Found(run_id=run_id, store=_having(stores, run_id, here), unheard=unheard)
+
+
+def _find_last(stores: Stores, within_s: float) -> Found:
+    listing = list_everywhere(stores, newest=1, within_s=within_s)
+    if not listing.runs:
+        if listing.unheard is not None:
+            raise listing.unheard
+        raise no_runs(_both(stores, None))
+    run = listing.runs[0]
+    here = [run.summary.run_id] if run.where == "local" else []
+    store = _having(stores, run.summary.run_id, here)
+    return Found(run_id=run.summary.run_id, store=store, unheard=listing.unheard)
+
+
+def _having(stores: Stores, run_id: str, here: list[str]) -> Store:
+    if run_id in here or stores.cloud is None:
+        return stores.local
+    return stores.cloud
+
+
+def _both(stores: Stores, unheard: DayflyError | None) -> str:
+    """The stores that were looked at, in words."""
+    if unheard is not None or stores.cloud is None:
+        return stores.local.url
+    return f"{stores.local.url} or {stores.cloud.url}"
+
+
+def _ask_cloud(stores: Stores, call: Callable[[Store], T]) -> Question[T] | None:
+    open_cloud = stores.open_cloud
+    if open_cloud is None:
+        return None
+
+    def ask() -> T:
+        cloud = stores.cloud
+        assert cloud is not None  # noqa: S101 -- there is something to open
+        return call(cloud)
+
+    return Question(ask, "The store of the runs in AWS")
