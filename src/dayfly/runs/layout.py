@@ -21,6 +21,8 @@ MACHINE = "machine"
 """What a machine tells of itself while it boots and ends: JSON lines in chunks, like the events."""
 MACHINE_RECORD = "machine.json"
 """Which stack and schedule a run has; rewritten when another zone is tried."""
+NOTIFY = "notify"
+"""Whom the machine tells when it ends: an SNS topic's ARN or an https URL, on one line."""
 
 BUNDLE = "snapshot.bundle"
 """The commit to check out, in a run directory on its way; in the store it has a place of its own."""

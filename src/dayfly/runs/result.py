@@ -28,6 +28,7 @@ class Reason(StrEnum):
     RUNNER_FAILED = "runner_failed"
     RUNNER_GONE = "runner_gone"
     NOT_TAKEN_UP = "not_taken_up"
+    NO_MACHINE = "no_machine"
 
 
 class FailedCell(Model):
