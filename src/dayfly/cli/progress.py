@@ -6,12 +6,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dayfly.cli.text import safe_text
-from dayfly.runs.follow import Event
+from dayfly.runs.follow import MACHINE_FAILED, MACHINE_STEP, MACHINE_WARNING, Event
 from dayfly.runs.state import CellState, State
 
 _TAIL_LINES = 5
 TAIL_BYTES = 16_000
 """How much of the log is looked at for the last lines."""
+
+
+STEPS = ("armed", "logged", "store", "docker", "fetched", "pulling", "pulled", "started")
+"""What a machine does until the runner speaks, each told when it is done (`pulling`: begun)."""
+_DOING = {
+    "": "the stack is created, then the instance boots",
+    "armed": "opening the boot log",
+    "logged": "proving that the store can be written",
+    "store": "getting Docker ready",
+    "docker": "fetching the run",
+    "fetched": "getting ready to pull the image",
+    "pulling": "pulling the image",
+    "pulled": "starting the containers",
+    "started": "starting the kernel",
+}
+"""What a machine does after each of its steps."""
 
 
 @dataclass(kw_only=True)
@@ -36,6 +52,11 @@ class Progress:
     cell: RunningCell | None = None
     message: str = ""
     warnings: list[str] = field(default_factory=list)
+    step: str = ""
+    """The last step that the run's machine has told of."""
+    step_at: datetime | None = None
+    failed_step: str = ""
+    """Where the machine's boot failed, and how, in words."""
     _tail: str = ""
 
     def take(self, event: Event) -> None:
@@ -59,6 +80,34 @@ class Progress:
         elif kind == "ended":
             self.state = State(event["state"])
             self.message = event["message"]
+        elif kind in {MACHINE_STEP, MACHINE_FAILED, MACHINE_WARNING}:
+            self._take_from_machine(kind, event)
+
+    def _take_from_machine(self, kind: str, event: Event) -> None:
+        """Learn from what the machine tells; fields that it left out say nothing."""
+        if kind == MACHINE_WARNING:
+            self.warnings.append(str(event.get("message", "")))
+        elif kind == MACHINE_FAILED:
+            self.failed_step = describe_failure(event)
+        elif event.get("step") in STEPS:
+            self.step, self.step_at = event["step"], _time_of(event) if "at" in event else None
+            if self.booting:
+                self.state = State.PULLING if self.step in {"pulling", "pulled", "started"} else State.BOOTING
+
+    @property
+    def booting(self) -> bool:
+        """Whether the run's machine is on its way, and no runner speaks yet."""
+        return self.state in {State.PROVISIONING, State.BOOTING, State.PULLING}
+
+    @property
+    def steps_done(self) -> int:
+        """How many of the machine's steps are behind it."""
+        return STEPS.index(self.step) + 1 if self.step else 0
+
+    @property
+    def doing(self) -> str:
+        """What the machine does now, in words."""
+        return self.failed_step or _DOING[self.step]
 
     def hear(self, log: bytes) -> None:
         """Learn from what the notebook printed."""
@@ -75,6 +124,14 @@ class Progress:
     def elapsed_s(self, now: datetime | None = None) -> float:
         """Seconds since the runner took up the run."""
         return ((now or datetime.now(UTC)) - self.began).total_seconds() if self.began else 0.0
+
+
+def describe_failure(event: Event) -> str:
+    """The failed step of a machine's boot: which, why, on which line, and the command."""
+    reason = str(event.get("reason", "boot_failed")).replace("_", " ")
+    line = f", line {event['line']} of the boot script" if event.get("line") else ""
+    command = f": {event['command']}" if event.get("command") else ""
+    return safe_text(f"{reason} at the step {event.get('step') or '?'}{line}{command}")
 
 
 def _time_of(event: Event) -> datetime:

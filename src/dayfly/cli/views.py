@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from dayfly.cli.progress import Progress
+from dayfly.cli.progress import STEPS, Progress
 from dayfly.cli.text import format_duration, is_terminal, safe_text, to_stderr
-from dayfly.runs.follow import Event
+from dayfly.runs.follow import MACHINE_FAILED, MACHINE_STEP, MACHINE_WARNING, Event
 from dayfly.runs.state import CellState, State
 
 if TYPE_CHECKING:
@@ -72,8 +72,13 @@ class PlainView(QuietView):
             mark = "" if event["state"] == CellState.EXECUTED else f" {event['state']}"
             took = format_duration(event["duration_s"])
             to_stderr(f"[{done}/{total}] cell {event['cell']}{mark}: {took}")
-        elif kind == "warning":
-            to_stderr(f"warning: {event['message']}")
+        elif kind in {"warning", MACHINE_WARNING}:
+            to_stderr(f"warning: {safe_text(str(event.get('message', '')))}")
+        elif kind == MACHINE_STEP:
+            took = f" ({format_duration(event['took_s'])})" if event.get("took_s") else ""
+            to_stderr(safe_text(f"machine: {event.get('step')}{took}"))
+        elif kind == MACHINE_FAILED:
+            to_stderr(f"machine: {progress.failed_step}")
 
 
 class LiveView(QuietView):
@@ -114,9 +119,12 @@ class LiveView(QuietView):
         if progress.kernel:
             head.append(f"  {progress.kernel}", style="dim")
         bar = Table.grid(padding=(0, 2), expand=False)
+        total, done, of = progress.executions, progress.finished, "cells"
+        if progress.booting:
+            total, done, of = len(STEPS), progress.steps_done, "steps to the first cell"
         bar.add_row(
-            ProgressBar(total=max(progress.executions, 1), completed=progress.finished, width=36),
-            Text(f"{progress.finished}/{progress.executions or '?'} cells"),
+            ProgressBar(total=max(total, 1), completed=done, width=36),
+            Text(f"{done}/{total or '?'} {of}"),
             Text(format_duration(progress.elapsed_s()), style="cyan"),
         )
         notice = [Text(self._notice, style="yellow")] if self._notice else []
@@ -126,6 +134,12 @@ class LiveView(QuietView):
         from rich.text import Text
 
         line = Text(overflow="ellipsis", no_wrap=True)
+        if progress.booting:
+            line.append(str(progress.state), style="bold")
+            if progress.step_at is not None:
+                since = Progress(began=progress.step_at).elapsed_s()
+                line.append(f"  {format_duration(since)}", style="cyan")
+            return line.append(f"  {progress.doing}", style="red" if progress.failed_step else "dim")
         if progress.cell is None:
             return line.append(_WAITING.get(progress.state, ""), style="dim")
         since = Progress(began=progress.cell.started).elapsed_s()

@@ -20,6 +20,8 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _REFRESH_S = 0.1
+_REDRAW_S = 0.5
+"""How often the clock of a run elsewhere is drawn again."""
 
 
 class DetachedError(Exception):
@@ -71,17 +73,31 @@ def _interrupting(process: Execution, view: View) -> Iterator[None]:
 
 def watch_elsewhere(run: Run, view: View) -> State | None:
     """Watch a run that another process executes, until it has ended. Raises DetachedError on Ctrl-C."""
+    request = run.request
+    on_machine = request.backend == "ec2"
     progress = Progress()
+    if on_machine:  # its time counts from the request: provisioning is part of it
+        progress = Progress(state=State.PROVISIONING, began=request.created)
     log = ChunkReader(run.store, _log_key(run))
     pause = threading.Event()
 
-    def wait(seconds: float) -> None:
+    def hear() -> int:
+        before = log.requests
         progress.hear(log.read(newest=TAIL_BYTES))
+        return log.requests - before
+
+    def wait(seconds: float) -> None:
+        """The picture goes on, whatever the pace at which a store may be asked."""
         view.refresh(progress)
-        pause.wait(max(seconds, _REFRESH_S))
+        left_s = max(seconds, _REFRESH_S)
+        while left_s > 0:
+            pause.wait(min(left_s, _REDRAW_S))
+            left_s -= _REDRAW_S
+            if left_s > 0:
+                view.refresh(progress)
 
     try:
-        for event in follow_events(run.store, run.run_id, wait=wait):
+        for event in follow_events(run.store, run.run_id, wait=wait, on_machine=on_machine, hear=hear):
             progress.take(event)
             view.event(event, progress)
     except KeyboardInterrupt:

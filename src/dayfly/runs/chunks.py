@@ -69,12 +69,15 @@ class ChunkReader:
         self._prefix = prefix
         self._position = start
         self._last_key: str | None = None
+        self.requests = 0
+        """How many requests reading has taken so far, where a listing takes one."""
 
     def read(self, *, newest: int | None = None) -> bytes:
         """What has come since the last call; empty when nothing has.
 
         With `newest`, only the last so many bytes of it: the rest is never read.
         """
+        self.requests += 1
         entries = sorted(self._store.list(self._prefix, after=self._before()), key=lambda e: e.key)
         if newest is not None and entries:
             end = chunk_start(entries[-1].key) + entries[-1].size
@@ -85,6 +88,7 @@ class ChunkReader:
             end = begin + entry.size
             if end <= self._position or begin > self._position:
                 continue
+            self.requests += 1
             pieces.append(self._store.get_range(entry.key, self._position - begin, entry.size))
             self._position = end
             self._last_key = entry.key
