@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from dayfly.aws.cache import Cache, Fact
 from dayfly.aws.client import Aws
+from dayfly.aws.fit import Arch
 from dayfly.errors import AwsError
-
-Arch = Literal["x86_64", "arm64"]
 
 _PLAIN = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}"
 _GPU = "/aws/service/deeplearning/ami/{arch}/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"

@@ -6,7 +6,6 @@ There is no price table of our own. What cannot be had is None, and whoever show
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,12 +18,6 @@ from dayfly.errors import AwsError
 
 PRICES_FOR = timedelta(days=7)
 SPOT_FOR = timedelta(hours=1)
-HOURS_A_MONTH = Decimal(730)
-"""A twelfth of a year, as AWS's own calculator has it."""
-SHORTEST = timedelta(minutes=1)
-"""What a machine costs at least: EC2 bills by the second, after a first minute."""
-LONGEST = timedelta(days=365)
-_HOUR_US = Decimal(3_600_000_000)
 V = TypeVar("V")
 
 
@@ -35,16 +28,6 @@ class Price:
     per_hour: Decimal
     at: datetime
     kind: Literal["on-demand", "spot"] = "on-demand"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extras:
-    """What is paid beside the machine, in dollars; None where it could not be had."""
-
-    disk_per_gib_month: Decimal | None = None
-    address_per_hour: Decimal | None = None
-    bucket_per_gb_month: Decimal | None = None
-    images_per_gb_month: Decimal | None = None
 
 
 def load_prices(aws: Aws, cache: Cache, name: str | None = None) -> Mapping[str, Price]:
@@ -134,81 +117,3 @@ def _not_empty(found: dict[str, V]) -> dict[str, V]:
     if not found:
         raise LookupError
     return found
-
-
-def load_extras(aws: Aws, cache: Cache) -> Extras:
-    """What is paid beside the machine. Four calls at once, cached for a week; what fails is None."""
-    found = cache.find(f"extras {aws.region}", Fact[Extras], max_age=PRICES_FOR)
-    if found is not None:
-        return found.value
-    asks = (
-        price_list.ask_for_disk_price,
-        price_list.ask_for_address_price,
-        price_list.ask_for_bucket_price,
-        price_list.ask_for_image_price,
-    )
-
-    def ask(number: int) -> Decimal | None:
-        try:
-            return asks[number](aws)
-        except AwsError:
-            return None
-
-    with ThreadPoolExecutor(len(asks)) as threads:
-        disk, address, bucket, images = threads.map(ask, range(len(asks)))
-    extras = Extras(
-        disk_per_gib_month=disk,
-        address_per_hour=address,
-        bucket_per_gb_month=bucket,
-        images_per_gb_month=images,
-    )
-    if None not in (disk, address, bucket, images):
-        cache.save(f"extras {aws.region}", Fact[Extras], extras)
-    return extras
-
-
-def whole_price(instance: Price | None, extras: Extras, *, disk_gib: int) -> Price | None:
-    """What a machine costs an hour with its disk and its public address: what is billed, not just EC2's part.
-
-    None when the price of the instance is unknown; a disk or address whose price is unknown is left out.
-    """
-    if instance is None:
-        return None
-    disk = (extras.disk_per_gib_month or Decimal(0)) * disk_gib / HOURS_A_MONTH
-    return Price(
-        per_hour=instance.per_hour + disk + (extras.address_per_hour or Decimal(0)),
-        at=instance.at,
-        kind=instance.kind,
-    )
-
-
-def estimate(price: Price, duration: timedelta) -> Decimal:
-    """Dollars for so long; for a minute at least."""
-    return price.per_hour * hours(max(duration, SHORTEST))
-
-
-def deadline_for_cost(max_cost: Decimal, price: Price) -> timedelta:
-    """How long a machine may live for so many dollars: whole seconds, rounded down, at most a year.
-
-    The boot and the end are in it: it is the time from the machine's creation to its deadline.
-    """
-    if price.per_hour <= 0:
-        return LONGEST
-    seconds = min(max_cost / price.per_hour * 3600, Decimal(int(LONGEST.total_seconds())))
-    return timedelta(seconds=int(seconds))
-
-
-def hours(duration: timedelta) -> Decimal:
-    """A duration in hours, exactly."""
-    return Decimal(duration // timedelta(microseconds=1)) / _HOUR_US
-
-
-def idle_cost(extras: Extras, *, bucket_bytes: int, images_bytes: int) -> Decimal | None:
-    """Dollars a month for what is kept while no machine lives; None where a price is unknown.
-
-    The base stack itself (roles, schedule group, launch templates, an empty bucket) costs nothing.
-    """
-    kept = ((bucket_bytes, extras.bucket_per_gb_month), (images_bytes, extras.images_per_gb_month))
-    if any(size and price is None for size, price in kept):
-        return None
-    return sum((price * size / 10**9 for size, price in kept if price is not None), Decimal(0))
