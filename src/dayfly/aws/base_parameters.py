@@ -155,7 +155,7 @@ def _refuse_anothers(what: str, tags: Mapping[str, str], project: str) -> None:
         raise AwsError(
             f"There is a {what} already, and it is not this project's.",
             why=f"It does not bear the tag {PROJECT_TAG}={project}, so dayfly leaves it alone.",
-            hint='Name the project otherwise: [aws] project = "name" in dayfly.toml; or tag it, if it is yours.',
+            hint='Name the project otherwise: [aws] project = "name" in dayfly.toml; or, if yours, tag it.',
         )
 
 
@@ -164,14 +164,14 @@ def _mirror(aws: Aws, project: str, asked: bool | None, stack: Stack | None) -> 
     if asked is None:
         return {}
     if not asked:
-        return {"Mirror": "false", "CreateMirror": "false"}
-    exists = _mirror_is_ours(aws, project)
-    return {"Mirror": "true", "CreateMirror": _own(stack, "CreateMirror", exists=exists)}
+        return {"CreateMirror": "false", "KeepMirror": "false"}
+    creates = _own(stack, "CreateMirror", exists=_mirror_is_ours(aws, project))
+    return {"CreateMirror": creates, "KeepMirror": "false" if creates == "true" else "true"}
 
 
 def _network(aws: Aws, asked: str) -> dict[str, str]:
     if asked == "create":
-        return {"Network": "create", "VpcId": "", "SubnetIds": ""}
+        return {"Network": "create", "VpcId": "", "SubnetIds": "", "Zones": _zones(aws)}
     if asked == "default":
         vpc = _default_vpc(aws)
         subnets = _subnets(aws, [{"Name": "vpc-id", "Values": [vpc]}])
@@ -199,6 +199,17 @@ def _network(aws: Aws, asked: str) -> dict[str, str]:
     if len(vpcs) > 1:
         raise UsageError(f"The subnets lie in several VPCs: {', '.join(sorted(vpcs))}.")
     return {"Network": "subnet", "VpcId": vpcs.pop(), "SubnetIds": asked}
+
+
+def _zones(aws: Aws) -> str:
+    """How many zones get a subnet: three where the region has them."""
+    found = aws.ec2.describe_availability_zones(
+        Filters=[
+            {"Name": "state", "Values": ["available"]},
+            {"Name": "zone-type", "Values": ["availability-zone"]},
+        ]
+    )
+    return "3" if len(found["AvailabilityZones"]) >= 3 else "2"  # noqa: PLR2004 -- said above
 
 
 def _default_vpc(aws: Aws) -> str:

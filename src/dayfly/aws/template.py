@@ -108,7 +108,7 @@ class Scope:
             case "Fn::If":
                 found = self.text(of[1] if self.holds(of[0]) else of[2])
             case "Fn::Join":
-                found = str(of[0]).join(self.text(part) for part in of[1])
+                found = str(of[0]).join(self.texts(of[1]))
             case "Fn::Sub":
                 found = self._substitute(*((of, {}) if isinstance(of, str) else of))
         return found
@@ -126,7 +126,7 @@ class Scope:
         return self.values.get(reference, f"<{reference}>")
 
     def items(self, value: Any) -> list[Any]:
-        """A list whose elements may depend on conditions, with those that hold."""
+        """The elements of a list that hold: some may depend on conditions."""
         found: list[Any] = []
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, Mapping) and set(one) == {"Fn::If"}:
@@ -134,4 +134,17 @@ class Scope:
                 found += self.items(then if self.holds(name) else otherwise)
             elif not (isinstance(one, Mapping) and one.get("Ref") == "AWS::NoValue"):
                 found.append(one)
+        return found
+
+    def texts(self, value: Any) -> list[str]:
+        """A list of text, however it is written: as one, as a parameter with commas, or split from text."""
+        found: list[str] = []
+        for one in self.items(value):
+            if isinstance(one, Mapping) and "Fn::Split" in one:
+                separator, text = one["Fn::Split"]
+                found += self.text(text).split(separator)
+            elif isinstance(one, Mapping) and not isinstance(value, list) and "Ref" in one:
+                found += self.text(one).split(",")
+            else:
+                found.append(self.text(one))
         return found
