@@ -1,0 +1,98 @@
+"""Whether a launch finds capacity and quota. Both are injected: an emulator has no machines to run out of.
+
+EC2's words are those of https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html and
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html, wrapped as CloudFormation's resource
+handlers do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.core.responses import new_uuid
+from ministack.services import ec2
+
+from . import types_data, world
+from .world import WORLD
+
+
+def check(instance_type: str, zone: str, *, spot: bool) -> None:
+    """Raises ValueError as CloudFormation shows it."""
+    kind = types_data.instance_types().get(instance_type)
+    if kind is None:
+        raise _refused(
+            "InvalidParameterValue",
+            400,
+            f"Invalid value '{instance_type}' for InstanceType.",
+        )
+    offered = {
+        one["Location"]
+        for one in types_data.offerings("availability-zone", zone[:-1])
+        if one["InstanceType"] == instance_type
+    }
+    if zone not in offered:
+        raise _refused(
+            "Unsupported",
+            400,
+            f"Your requested instance type ({instance_type}) is not supported in your requested Availability Zone "
+            f"({zone}). Please retry your request by not specifying an Availability Zone or choosing "
+            f"{', '.join(sorted(offered))}.",
+        )
+    quota = quota_code(instance_type, spot=spot)
+    used = sum(_processors(one["InstanceType"]) for one in _counted(quota))
+    limit = WORLD.quotas.get(quota, 0.0)
+    if used + _processors(instance_type) > limit:
+        if spot:
+            raise _refused("MaxSpotInstanceCountExceeded", 400, "Max spot instance count exceeded")
+        raise _refused(
+            "VcpuLimitExceeded",
+            400,
+            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for the "
+            "instance bucket that the specified instance type belongs to. Please visit "
+            "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+        )
+    if WORLD.lacks_capacity(instance_type, zone):
+        others = ", ".join(sorted(offered - {zone}))
+        raise _refused(
+            "InsufficientInstanceCapacity",
+            500,
+            f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested "
+            f"({zone}). Our system will be working on provisioning additional capacity. You can currently get "
+            f"{instance_type} capacity by not specifying an Availability Zone in your request or choosing {others}.",
+        )
+
+
+def quota_code(instance_type: str, *, spot: bool) -> str:
+    """The quota that a type counts against: G and VT have one of their own, here all else is standard."""
+    gpu = instance_type.startswith(("g", "vt"))
+    if gpu:
+        return world.GPU_SPOT_QUOTA if spot else world.GPU_QUOTA
+    return world.SPOT_QUOTA if spot else world.STANDARD_QUOTA
+
+
+def architecture(instance_type: str) -> str:
+    """`arm64` or `x86_64`."""
+    known = types_data.instance_types()[instance_type]["ProcessorInfo"]["SupportedArchitectures"]
+    return "arm64" if "arm64" in known else "x86_64"
+
+
+def _processors(instance_type: str) -> float:
+    known = types_data.instance_types().get(instance_type, {})
+    return float(known.get("VCpuInfo", {}).get("DefaultVCpus", 0))
+
+
+def _counted(quota: str) -> list[dict[str, Any]]:
+    return [
+        one
+        for one in ec2._instances.values()
+        if one["State"]["Name"] in ("pending", "running")
+        and quota_code(one["InstanceType"], spot=one.get("InstanceLifecycle") == "spot") == quota
+    ]
+
+
+def _refused(code: str, status: int, message: str) -> ValueError:
+    request = new_uuid()
+    return ValueError(
+        f'Resource handler returned message: "{message} (Service: Ec2, Status Code: {status}, Request ID: {request}, '
+        f'Error Code: {code})" (RequestToken: {new_uuid()}, HandlerErrorCode: GeneralServiceException)'
+    )

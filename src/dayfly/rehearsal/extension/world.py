@@ -1,0 +1,97 @@
+"""What the additions share: the clock, faults, what was asked, capacity and quotas."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Answer = tuple[int, dict[str, str], bytes]
+"""HTTP status, headers, body: what ministack's handlers return."""
+
+FaultKind = Literal["deny", "throttle", "fail", "delay"]
+
+STANDARD_QUOTA = "L-1216C47A"
+SPOT_QUOTA = "L-34B43A08"
+GPU_QUOTA = "L-DB2E81BA"
+GPU_SPOT_QUOTA = "L-3819A6DF"
+QUOTAS = {STANDARD_QUOTA: 64.0, SPOT_QUOTA: 64.0, GPU_QUOTA: 16.0, GPU_SPOT_QUOTA: 16.0}
+"""Codes are AWS's (Service Quotas, ec2); the values, in processors, are invented."""
+
+
+@dataclass
+class Fault:
+    """The next `times` calls of operations like `operation` (`ec2:Run*`) go wrong; -1 is for ever."""
+
+    operation: str
+    kind: FaultKind
+    times: int = 1
+    code: str | None = None
+    message: str | None = None
+    status: int | None = None
+    delay_s: float = 0.0
+    after: bool = False
+
+
+@dataclass
+class NoCapacity:
+    """Types and zones (patterns) without capacity, for `times` launches; -1 is for ever."""
+
+    instance_type: str = "*"
+    zone: str = "*"
+    times: int = -1
+
+
+@dataclass
+class World:
+    """One emulator's additional state; `reset` forgets all of it."""
+
+    offset_s: float = 0.0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    no_capacity: list[NoCapacity] = field(default_factory=list)
+    quotas: dict[str, float] = field(default_factory=lambda: dict(QUOTAS))
+    placeholders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Resources that are nothing but their properties: physical id → type, stack, properties."""
+    fired: dict[tuple[Any, ...], float] = field(default_factory=dict)
+    """Until when each schedule's occurrences were seen to, by its key in ministack's store."""
+    console: dict[str, str] = field(default_factory=dict)
+    """What GetConsoleOutput shows: instance id → text."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the emulator's clock."""
+        return time.time() + self.offset_s
+
+    def reset(self) -> None:
+        """As at the start."""
+        self.__dict__.update(World().__dict__)
+
+    def take_fault(self, operation: str) -> Fault | None:
+        """The fault that this call meets, if any; it is used up."""
+        for fault in self.faults:
+            if fault.times != 0 and fnmatch.fnmatchcase(operation.lower(), fault.operation.lower()):
+                fault.times -= 1 if fault.times > 0 else 0
+                return fault
+        return None
+
+    def lacks_capacity(self, instance_type: str, zone: str) -> bool:
+        """Whether a launch of this type in this zone finds none; a counted lack is used up."""
+        for lack in self.no_capacity:
+            meant = fnmatch.fnmatchcase(instance_type, lack.instance_type) and fnmatch.fnmatchcase(
+                zone, lack.zone
+            )
+            if lack.times != 0 and meant:
+                lack.times -= 1 if lack.times > 0 else 0
+                return True
+        return False
+
+
+WORLD = World()
+
+LaunchHook = Callable[[dict[str, Any]], None]
+ON_LAUNCH: list[LaunchHook] = []
+"""Called with each new instance's record: where a later part boots a container for it."""
+ON_TERMINATE: list[LaunchHook] = []
+"""Called with the record of an instance that has just been terminated."""
