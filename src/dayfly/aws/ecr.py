@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.client import Aws
+from dayfly.aws.image_records import ImageRecord
 from dayfly.environment.docker import Docker
-from dayfly.errors import AwsError
+from dayfly.errors import AwsError, ImageError
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageDetailTypeDef
@@ -54,6 +55,17 @@ def find_repository_image(
             return None
         raise
     return _image(found["imageDetails"][0])
+
+
+def check_image(aws: Aws, base: BaseStack, record: ImageRecord) -> None:
+    """Raise ImageError when the repository does not have the image of the record (any more)."""
+    if find_repository_image(aws, base, digest=record.digest) is None:
+        raise ImageError(
+            f"The project's image {record.tag} is not in the image repository any more.",
+            why=f"{base.repository_uri} has no {record.digest}: old images are removed in time.",
+            hint="Build it on a machine with: dayfly image build --on ec2\n"
+            "or here, with Docker: dayfly image build && dayfly image push",
+        )
 
 
 def list_repository_images(aws: Aws, base: BaseStack) -> list[RepositoryImage]:
