@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dayfly.backends.asked import Asked, BackendName
+from dayfly.backends.creation import Submission, create_run
 from dayfly.backends.local import start_local
 from dayfly.backends.processes import Execution
-from dayfly.backends.submission import (
-    Submission,
-    create_run,
-    open_project_store,
-    plan_submission,
-)
+from dayfly.backends.submission import open_project_store, plan_submission
 from dayfly.project.load import load_project
 from dayfly.runs.catalog import find_run_id
 from dayfly.runs.run import Run
@@ -27,6 +23,10 @@ def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
     """Create and start a run that has been checked; returns it and what executes it."""
     request = create_run(store, submission)
     started = Run(request.run_id, store)
+    if submission.target is not None:
+        from dayfly.backends.ec2 import start_ec2
+
+        return started, start_ec2(store, request, submission.target)
     if request.backend == "local":
         return started, start_local(store, request, submission.content, os.environ)
     from dayfly.backends.docker import start_docker
@@ -44,12 +44,14 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
     on: BackendName = "local",
     commit: str | None = None,
     dirty: bool = False,
+    token: str | None = None,
     **settings: Any,
 ) -> Run:
-    """Run a notebook on this machine and return the run, when it has ended (or, with `wait=False`, begun).
+    """Run a notebook and return the run, when it has ended (or, with `wait=False`, begun).
 
-    `on="docker"` runs it in the project's image; `commit` in a checkout of that commit, `dirty` in one of
-    the working tree as it is.
+    `on="docker"` runs it in the project's image, `on="ec2"` on a machine in AWS that ends with it; `commit`
+    in a checkout of that commit, `dirty` in one of the working tree as it is. `token`: submitting the same
+    one twice makes one run on a machine.
     `output` is a path that the executed notebook is also written to; `settings` are those of
     `dayfly.toml` (`timeout="2h"`, `kernel="python3"`, `store="runs"`, ...). A run that fails is
     returned like any other: ask its `state`, or call `check()`. Raises UsageError and its kin before
@@ -71,9 +73,12 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
         backend=on,
         commit=commit,
         dirty=dirty,
+        token=token,
     )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
-    started, process = start(submission, open_project_store(project, os.environ))
+    target = submission.target
+    store = target.store if target is not None else open_project_store(project, os.environ)
+    started, process = start(submission, store)
     if not wait:
         process.leave()
         return started

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 STANDARD_INPUT = "-"
-BackendName = Literal["local", "docker"]
+BackendName = Literal["local", "docker", "ec2"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +31,7 @@ class Asked:
     """Asked with the files that differ from HEAD when neither is given: carry them, or run HEAD?"""
     echo: Callable[[str], None] = lambda _: None
     """Hears what takes time before the run exists, such as the build of its image, line by line."""
+    token: str | None = None
+    """Two submissions with one token are one run."""
+    ssh_cidr: str = ""
+    """Who may reach port 22 of the machine, as an address range; empty: nobody."""

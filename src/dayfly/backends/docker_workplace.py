@@ -15,10 +15,10 @@ from dayfly.backends.source import Source
 from dayfly.backends.workplace import Workplace, snapshot_source, within, working_directory
 from dayfly.environment.docker import Docker
 from dayfly.environment.facts import ImageFacts
-from dayfly.environment.image import Image
 from dayfly.environment.plan import default_name
 from dayfly.errors import KernelMissingError, UsageError
 from dayfly.project.load import Project
+from dayfly.project.settings import ImageSettings
 from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment
 
@@ -33,28 +33,17 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
     """
     if source.snapshot is None:
         raise ValueError("a run in a container is of a snapshot")
-    repository = source.snapshot.repository
-    here = working_directory(asked.notebook, project)
-    cwd = within(Path(CHECKOUT), here, repository)
-    if cwd is None:
-        raise UsageError(f"The directory {here} is not in the repository {repository}.")
-    outputs = project.resolve(project.settings.outputs) if project.settings.outputs else None
-    inside = within(Path(CHECKOUT), outputs, repository) if outputs else None
-    if outputs is not None and inside is None:
-        raise UsageError(f"The outputs folder {outputs} is not in the repository {repository}.")
+    cwd, outputs = places_in_checkout(asked, project, source.snapshot.repository)
     docker = Docker(environ=environ)
-    root = project.root or repository
-    named = {"name": project.settings.image.name or default_name(root)}
-    settings = project.settings.image.model_copy(update=named)
-    with _tree(source, root, repository) as tree:
+    with image_tree(source, project, source.snapshot.repository) as (tree, settings):
         image, facts = project_image(docker, tree, settings, environ, echo=asked.echo)
     return Workplace(
         python=PythonEnvironment(
             executable=facts.python.executable, prefix=facts.python.prefix, source=f"image {image.tag}"
         ),
-        cwd=str(cwd),
-        outputs=str(inside) if inside else None,
-        find_kernel=lambda kernel: _find_kernel(kernel, facts, image),
+        cwd=cwd,
+        outputs=outputs,
+        find_kernel=lambda kernel: kernel_in_image(kernel, facts, image.tag),
         snapshot=snapshot_source(source, CHECKOUT),
         image=ImageSource(
             tag=image.tag,
@@ -66,18 +55,37 @@ def docker_workplace(asked: Asked, source: Source, project: Project, environ: Ma
     )
 
 
+def places_in_checkout(asked: Asked, project: Project, repository: Path) -> tuple[str, str | None]:
+    """The notebook's directory and the outputs folder, as the container has them. Raises UsageError."""
+    here = working_directory(asked.notebook, project)
+    cwd = within(Path(CHECKOUT), here, repository)
+    if cwd is None:
+        raise UsageError(f"The directory {here} is not in the repository {repository}.")
+    outputs = project.resolve(project.settings.outputs) if project.settings.outputs else None
+    inside = within(Path(CHECKOUT), outputs, repository) if outputs else None
+    if outputs is not None and inside is None:
+        raise UsageError(f"The outputs folder {outputs} is not in the repository {repository}.")
+    return str(cwd), str(inside) if inside else None
+
+
 @contextmanager
-def _tree(source: Source, root: Path, repository: Path) -> Iterator[Path]:
-    """The project's folder as the snapshot has it: what makes the image is that commit's, too."""
+def image_tree(source: Source, project: Project, repository: Path) -> Iterator[tuple[Path, ImageSettings]]:
+    """The project's folder as the snapshot has it, and how its image is built.
+
+    What makes the image is that commit's, too; the image's name is that of the project's folder.
+    """
+    root = project.root or repository
+    named = {"name": project.settings.image.name or default_name(root)}
+    settings = project.settings.image.model_copy(update=named)
     if source.as_working_tree or source.snapshot is None or source.bundle is None:
-        yield root
+        yield root, settings
         return
     from dayfly.snapshot.unpack import unpack_bundle
 
     with tempfile.TemporaryDirectory(prefix="dayfly-") as folder:
         tree = Path(folder, "tree")
         unpack_bundle(source.bundle, tree, commit=source.snapshot.commit)
-        yield within(tree, root, repository) or tree
+        yield within(tree, root, repository) or tree, settings
 
 
 def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> ContainerUser:
@@ -98,13 +106,14 @@ def container_user(facts: ImageFacts, *, uid: int, gid: int, rootless: bool) -> 
     return ContainerUser(uid=_UNPRIVILEGED, gid=_UNPRIVILEGED, **names)
 
 
-def _find_kernel(kernel: str, facts: ImageFacts, image: Image) -> KernelSpec:
+def kernel_in_image(kernel: str, facts: ImageFacts, tag: str) -> KernelSpec:
+    """The kernelspec of that name in the image. Raises KernelMissingError with those that there are."""
     found = facts.kernels.get(kernel)
     if found is not None:
         return found
     names = ", ".join(sorted(facts.kernels)) or "none"
     raise KernelMissingError(
-        f"The image {image.tag} has no kernel {kernel!r}.",
+        f"The image {tag} has no kernel {kernel!r}.",
         why=f"Its kernels are: {names}.",
         hint="Add ipykernel (or the notebook's kernel) to the image, or name another with --kernel.",
     )

@@ -7,21 +7,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dayfly.backends.creation import Submission
 from dayfly.backends.python import choose_python
-from dayfly.backends.submission import Submission
 from dayfly.backends.workplace import new_checkout
 from dayfly.errors import ImageError, RunConflictError, UsageError
+from dayfly.project.load import Project
 from dayfly.runner.kernelspecs import load_kernelspec
 from dayfly.runs import ids, layout
 from dayfly.runs.request import PythonEnvironment, Request
 from dayfly.runs.run import Run
 
 
-def plan_rerun(run: Run, environ: Mapping[str, str], now: datetime, *, python: str | None) -> Submission:
+def plan_rerun(
+    run: Run, project: Project, environ: Mapping[str, str], now: datetime, *, python: str | None
+) -> Submission:
     """What repeats `run`: its notebook, parameters, directory, kernel and settings, as they were.
 
-    `python` replaces the environment, for one that is gone. Raises RunConflictError when the notebook is
-    not there any more or is not what the receipt says, and UsageError when its directory is gone.
+    `python` replaces the environment, for one that is gone; `project` says in which AWS account a machine is
+    made. Raises RunConflictError when the notebook is not there any more or is not what the receipt says,
+    and UsageError when its directory is gone.
     """
     request = run.request
     content = run.store.get(layout.run_key(run.run_id, layout.INPUT))
@@ -40,11 +44,18 @@ def plan_rerun(run: Run, environ: Mapping[str, str], now: datetime, *, python: s
         "rerun_of": run.run_id,
         **_checkout_again(run, request, environ),
     }
-    if request.backend == "docker":
+    target = None
+    if request.backend == "ec2":
+        from dayfly.backends.ec2_target import target_again
+
+        _check_python(python)
+        target = target_again(request, project, environ)
+        changes["machine"] = target.machine(now)
+    elif request.backend == "docker":
         _check_image(request, environ, python)
     else:
         changes["python"] = _python_again(run, request, environ, python)
-    return Submission(request=request.model_copy(update=changes), content=content)
+    return Submission(request=request.model_copy(update=changes), content=content, target=target)
 
 
 def _checkout_again(run: Run, request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -85,11 +96,15 @@ def _python_again(
     return environment
 
 
+def _check_python(python: str | None) -> None:
+    if python is not None:
+        raise UsageError("--python is for runs on local.", why="A run in a container has its image's Python.")
+
+
 def _check_image(request: Request, environ: Mapping[str, str], python: str | None) -> None:
     from dayfly.environment.docker import Docker
 
-    if python is not None:
-        raise UsageError("--python is for runs on local.", why="A run in a container has its image's Python.")
+    _check_python(python)
     image = request.image
     if image is not None and Docker(environ=environ).inspect("image", image.id) is None:
         raise ImageError(

@@ -5,38 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
+from dayfly.backends.creation import Submission
 from dayfly.backends.source import Source, find_source
 from dayfly.backends.workplace import Workplace, local_workplace
-from dayfly.errors import ParameterError, StoreError, UsageError
+from dayfly.errors import ParameterError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
 from dayfly.runner.kernelspecs import NATIVE, home_directory
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
 from dayfly.runner.parameters import inject_parameters
-from dayfly.runs import ids, layout
+from dayfly.runs import ids
 from dayfly.runs.request import Request
-from dayfly.runs.state import State
-from dayfly.runs.status import put_status
 from dayfly.runs.store import Store, open_store
 
-_ID_ATTEMPTS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A request that has been checked, the notebook that goes with it, and the commit's bundle."""
-
-    request: Request
-    content: bytes
-    bundle: IO[bytes] | None = None
-    """Of the commit to carry; None for a run in the working tree, or whose bundle is in the store."""
+if TYPE_CHECKING:
+    from dayfly.backends.ec2_target import Ec2Target
 
 
 def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], now: datetime) -> Submission:
@@ -45,15 +33,17 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
     Raises UsageError and its kin for a notebook, parameter, directory or kernel that is not right.
     """
     with find_source(asked, project, environ) as source:
-        request = _plan_request(asked, source, project, environ, now)
+        request, target = _plan_request(asked, source, project, environ, now)
         # The file goes with the source, but not as long as it is open here.
         bundle = source.bundle.open("rb") if source.bundle is not None else None
-        return Submission(request=request, content=source.content, bundle=bundle)
+        return Submission(
+            request=request, content=source.content, bundle=bundle, target=target, token=asked.token
+        )
 
 
 def _plan_request(
     asked: Asked, source: Source, project: Project, environ: Mapping[str, str], now: datetime
-) -> Request:
+) -> tuple[Request, Ec2Target | None]:
     _check_flags(asked, project)
     output_copy = _output_copy(asked.output_copy)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
@@ -65,6 +55,7 @@ def _plan_request(
         allow_unknown=asked.allow_unknown,
     )
     workplace = _find_workplace(asked, source, project, environ)
+    target = workplace.target
     settings = project.settings
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
     spec = workplace.find_kernel(kernel)
@@ -77,6 +68,7 @@ def _plan_request(
         backend=asked.backend,
         snapshot=workplace.snapshot,
         image=workplace.image,
+        machine=target.machine(now) if target is not None else None,
         cpus=settings.cpus,
         memory_bytes=settings.memory,
         gpus=settings.gpus,
@@ -86,7 +78,7 @@ def _plan_request(
         python=workplace.python,
         cwd=workplace.cwd,
         outputs=workplace.outputs,
-        timeout_s=settings.timeout,
+        timeout_s=target.timeout_s if target is not None else settings.timeout,
         cell_timeout_s=settings.cell_timeout,
         grace_s=settings.grace,
         output_limit_bytes=settings.output_limit,
@@ -95,26 +87,54 @@ def _plan_request(
         rerun_of=asked.rerun_of,
     )
     _check_writable(request)
-    return request
+    return request, target
+
+
+_CONTAINER_FLAGS = ("cpus", "memory", "gpus")
+_MACHINE_FLAGS = ("instance", "arch", "spot", "disk", "max_cost", "keep_on_failure")
+_FOREIGN = {
+    "local": (*_CONTAINER_FLAGS, *_MACHINE_FLAGS),
+    "docker": ("python", *_MACHINE_FLAGS),
+    "ec2": ("python", "store"),
+}
+"""Settings that mean nothing to a run there."""
+_WHY_FOREIGN = {
+    "local": "A run on local has no limits but those of its machine.",
+    "docker": "A run in a container has the Python of its image, and the machine that is there.",
+    "ec2": "A run on a machine has the Python of its image, and its store is the project's bucket.",
+}
 
 
 def _check_flags(asked: Asked, project: Project) -> None:
     """Raises UsageError for a flag that means nothing where the run is to be executed."""
-    foreign = ("cpus", "memory", "gpus") if asked.backend == "local" else ("python",)
-    for name in foreign:
+    for name in _FOREIGN[asked.backend]:
         if project.sources[name].startswith("flag"):
             raise UsageError(
-                f"--{name} means nothing to a run on {asked.backend}.",
-                why="A run on local has no limits but those of its machine."
-                if asked.backend == "local"
-                else "A run in a container has the Python of its image.",
-                hint="Run it in the project's image: --on docker" if asked.backend == "local" else "",
+                f"--{name.replace('_', '-')} means nothing to a run on {asked.backend}.",
+                why=_WHY_FOREIGN[asked.backend],
+                hint=_hint_for(name, asked.backend),
             )
+    if asked.backend != "ec2" and (asked.token or asked.ssh_cidr):
+        raise UsageError(
+            f"{'--token' if asked.token else '--ssh'} is for runs on machines.", hint="Add: --on ec2"
+        )
+
+
+def _hint_for(name: str, backend: str) -> str:
+    if name in _MACHINE_FLAGS:
+        return "Run it on a machine: --on ec2"
+    if backend == "local":
+        return "Run it in the project's image: --on docker"
+    return ""
 
 
 def _find_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:
     if asked.backend == "local":
         return local_workplace(asked, source, project, environ)
+    if asked.backend == "ec2":
+        from dayfly.backends.ec2_target import ec2_workplace
+
+        return ec2_workplace(asked, source, project, environ)
     from dayfly.backends.docker_workplace import docker_workplace
 
     return docker_workplace(asked, source, project, environ)
@@ -143,38 +163,6 @@ def _output_copy(asked: str | None) -> str | None:
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"The directory {target.parent} cannot be written.")
     return str(target)
-
-
-def create_run(store: Store, submission: Submission) -> Request:
-    """Put the request into the store: from now on the run exists. Returns the request as it stands.
-
-    The run directory is this run's alone: the request is created, never overwritten, and an id that is
-    taken is replaced by another.
-    """
-    request = submission.request
-    if submission.bundle is not None and request.snapshot is not None:
-        key = layout.snapshot_key(request.snapshot.commit)
-        if not store.exists(key):  # all runs of a commit share it
-            store.put(key, submission.bundle)
-    for _ in range(_ID_ATTEMPTS):
-        if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
-            _complete(store, request, submission.content)
-            return request
-        again = ids.new_run_id(ids.notebook_slug(request.run_id), datetime.now(UTC))
-        request = request.model_copy(update={"run_id": again})
-    raise StoreError(f"No free run id could be found in {store.url}.")
-
-
-def _complete(store: Store, request: Request, content: bytes) -> None:
-    """What a run needs beside its request; without it, not even the request stays."""
-    try:
-        store.put(layout.run_key(request.run_id, layout.INPUT), content)
-        put_status(store, request.run_id, State.REQUESTED, request.created)
-    except BaseException:
-        with suppress(StoreError):
-            names = (layout.INPUT, layout.REQUEST)
-            store.delete([layout.run_key(request.run_id, name) for name in names])
-        raise
 
 
 def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:

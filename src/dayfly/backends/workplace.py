@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.local import cache_directory
@@ -15,6 +16,9 @@ from dayfly.errors import KernelMissingError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.kernelspecs import KernelSpec, load_kernelspec
 from dayfly.runs.request import ImageSource, PythonEnvironment, SnapshotSource
+
+if TYPE_CHECKING:
+    from dayfly.backends.ec2_target import Ec2Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class Workplace:
     find_kernel: Callable[[str], KernelSpec]
     snapshot: SnapshotSource | None = None
     image: ImageSource | None = None
+    target: Ec2Target | None = None
+    """Where in AWS, for a run on a machine."""
 
 
 def local_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:

@@ -21,9 +21,12 @@ def backend_name(on: str, *, detach: bool, output: str | None) -> BackendName:
     """The backend that `--on` names, if it can do what else was asked. Raises UsageError."""
     if on == "local":
         return "local"
+    if on == "ec2":
+        return "ec2"
     if on != "docker":
         raise UsageError(
-            f"There is no backend {on!r}.", why="This version of dayfly runs notebooks on: local, docker."
+            f"There is no backend {on!r}.",
+            why="This version of dayfly runs notebooks on: local, docker, ec2.",
         )
     if detach and output is not None:
         raise UsageError(

@@ -7,184 +7,65 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from dayfly.cli import run_options as options
 from dayfly.cli.options import RunArgument, StoreOption, find_run
 from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
-    from dayfly.backends.submission import Submission
+    from dayfly.backends.creation import Submission
     from dayfly.runs.run import Run
     from dayfly.runs.state import State
     from dayfly.runs.store import Store
 
-_RUNNING = "Running it"
-_SETTINGS = "Settings (each also in dayfly.toml, and as DAYFLY_*)"
-_SHOWING = "Showing it"
-
-PythonOption = Annotated[
-    str | None,
-    typer.Option("--python", metavar="PYTHON", help="The Python environment.", rich_help_panel=_SETTINGS),
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show nothing but errors.", rich_help_panel=_SHOWING)
-]
-EventsOption = Annotated[
-    bool, typer.Option("--json", help="Print events as JSON lines on stdout.", rich_help_panel=_SHOWING)
-]
-DetachOption = Annotated[
-    bool,
-    typer.Option("--detach", "-d", help="Start it, print its id and return.", rich_help_panel=_RUNNING),
-]
-
 
 def run(
-    notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A notebook, or - for standard input.")],
-    parameter: Annotated[
-        list[str],
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME=VALUE",
-            help="Set a parameter. Repeatable.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = [],  # noqa: B006 -- Typer copies it
-    parameters_file: Annotated[
-        list[Path],
-        typer.Option(
-            "--parameters-file",
-            "-f",
-            metavar="FILE",
-            help="Parameters from YAML or JSON. Repeatable.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = [],  # noqa: B006
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|-",
-            help="Also write the executed notebook there.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = None,
-    on: Annotated[
-        str,
-        typer.Option(
-            "--on",
-            metavar="BACKEND",
-            help="Where: local (this Python environment), docker (the project's image).",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = "local",
-    commit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT",
-            help="Run this commit, in a clean checkout: a branch, tag or id.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = None,
-    dirty: Annotated[
-        bool,
-        typer.Option(
-            "--dirty",
-            help="Run the working tree as it is, as a commit of its own.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = False,
-    allow_unknown: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unknown",
-            help="Accept parameters that the notebook does not have.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = False,
-    detach: DetachOption = False,
-    quiet: QuietOption = False,
-    as_json: EventsOption = False,
-    timeout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION", help="How long the notebook may take: 90, 10m, 2h.", rich_help_panel=_SETTINGS
-        ),
-    ] = None,
-    cell_timeout: Annotated[
-        str | None,
-        typer.Option(metavar="DURATION", help="How long one cell may take.", rich_help_panel=_SETTINGS),
-    ] = None,
-    grace: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION",
-            help="From interrupting a cell to killing its kernel.",
-            rich_help_panel=_SETTINGS,
-        ),
-    ] = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            "--kernel",
-            "-k",
-            metavar="NAME",
-            help="The kernelspec; else the notebook's.",
-            rich_help_panel=_SETTINGS,
-        ),
-    ] = None,
-    kernel_transport: Annotated[
-        str | None,
-        typer.Option(metavar="ipc|tcp", help="How to talk to the kernel.", rich_help_panel=_SETTINGS),
-    ] = None,
-    python: PythonOption = None,
-    cwd: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="Where it runs; else where the notebook lies.", rich_help_panel=_SETTINGS
-        ),
-    ] = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="A folder whose new files are collected too.", rich_help_panel=_SETTINGS
-        ),
-    ] = None,
-    output_limit: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="How much output is kept: 500MB.", rich_help_panel=_SETTINGS),
-    ] = None,
-    allow_errors: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-errors/--no-allow-errors",
-            help="Go on after a cell that raises.",
-            rich_help_panel=_SETTINGS,
-            show_default=False,
-        ),
-    ] = None,
-    cpus: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Processors of a run in a container.", rich_help_panel=_SETTINGS),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Memory of a run in a container: 4GB.", rich_help_panel=_SETTINGS),
-    ] = None,
-    gpus: Annotated[
-        str | None,
-        typer.Option(metavar="all|N", help="GPUs of a run in a container.", rich_help_panel=_SETTINGS),
-    ] = None,
+    notebook: options.NotebookArgument,
+    parameter: options.ParameterOption = [],  # noqa: B006 -- Typer copies it
+    parameters_file: options.ParametersFileOption = [],  # noqa: B006
+    output: options.OutputOption = None,
+    on: options.OnOption = "local",
+    commit: options.CommitOption = None,
+    dirty: options.DirtyOption = False,
+    allow_unknown: options.AllowUnknownOption = False,
+    detach: options.DetachOption = False,
+    dry_run: options.DryRunOption = False,
+    quiet: options.QuietOption = False,
+    as_json: options.EventsOption = False,
+    instance: options.InstanceOption = None,
+    arch: options.ArchOption = None,
+    spot: options.SpotOption = None,
+    disk: options.DiskOption = None,
+    max_cost: options.MaxCostOption = None,
+    keep_on_failure: options.KeepOption = None,
+    ssh: options.SshOption = None,
+    token: options.TokenOption = None,
+    yes: options.YesOption = False,
+    timeout: options.TimeoutOption = None,
+    cell_timeout: options.CellTimeoutOption = None,
+    grace: options.GraceOption = None,
+    kernel: options.KernelOption = None,
+    kernel_transport: options.KernelTransportOption = None,
+    python: options.PythonOption = None,
+    cwd: options.CwdOption = None,
+    outputs: options.OutputsOption = None,
+    output_limit: options.OutputLimitOption = None,
+    allow_errors: options.AllowErrorsOption = None,
+    cpus: options.CpusOption = None,
+    memory: options.MemoryOption = None,
+    gpus: options.GpusOption = None,
     store: StoreOption = None,
 ) -> None:
     """Run a notebook and show how far it is.
 
     The exit code tells how it ended: 0 succeeded, 10 failed, 11 timed out, 12 cancelled,
-    13 interrupted, 14 lost. Ctrl-C ends the run and saves what there is.
+    13 interrupted, 14 lost, 15 never started. Ctrl-C ends a run on this computer and saves what there is;
+    a run on a machine goes on without you.
     """
+    from dayfly.aws.address import ssh_cidr
     from dayfly.backends.asked import Asked
     from dayfly.backends.submission import open_project_store, plan_submission
     from dayfly.cli.asking import ask_about_changes, backend_name, build_echo
@@ -209,6 +90,12 @@ def run(
             "cpus": cpus,
             "memory": memory,
             "gpus": gpus,
+            "instance": instance,
+            "arch": arch,
+            "spot": spot,
+            "disk": disk,
+            "max_cost": max_cost,
+            "keep_on_failure": keep_on_failure,
             "store": store,
         },
     )
@@ -222,8 +109,20 @@ def run(
         dirty=dirty,
         on_dirty=ask_about_changes() if notebook != "-" else None,
         echo=build_echo(quiet=quiet or as_json),
+        token=token,
+        ssh_cidr=ssh_cidr(ssh) if ssh is not None else "",
     )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
+    if dry_run:
+        from dayfly.cli.plan import print_plan
+
+        print_plan(submission, as_json=as_json)
+        return
+    if submission.target is not None:
+        from dayfly.cli.remote import run_remote
+
+        run_remote(submission, detach=detach, quiet=quiet, as_json=as_json, yes=yes, output=output)
+        return
     opened = open_project_store(project, os.environ)
     _start(submission, opened, detach=detach, quiet=quiet, as_json=as_json, print_output=output == "-")
 
@@ -263,10 +162,11 @@ def _start(
         with suppress(BrokenPipeError):
             sys.stdout.buffer.write(started.output_bytes())
             sys.stdout.buffer.flush()
-    _end(started, state, quiet=quiet or as_json)
+    end(started, state, quiet=quiet or as_json)
 
 
-def _end(run: Run, state: State | None, *, quiet: bool) -> None:
+def end(run: Run, state: State | None, *, quiet: bool) -> None:
+    """Say how a run has ended, and exit with its code."""
     from dayfly.cli.summary import print_failure, print_summary
     from dayfly.runs.state import State
 
@@ -280,10 +180,11 @@ def _end(run: Run, state: State | None, *, quiet: bool) -> None:
 
 def rerun(
     name: RunArgument,
-    detach: DetachOption = False,
-    quiet: QuietOption = False,
-    as_json: EventsOption = False,
-    python: PythonOption = None,
+    detach: options.DetachOption = False,
+    quiet: options.QuietOption = False,
+    as_json: options.EventsOption = False,
+    yes: options.YesOption = False,
+    python: options.PythonOption = None,
     store: StoreOption = None,
 ) -> None:
     """Run the same request again: notebook, parameters, kernel and settings as they were.
@@ -291,16 +192,23 @@ def rerun(
     The notebook is the one that ran then, from the run directory, not the file as it is now.
     """
     from dayfly.backends.resubmission import plan_rerun
+    from dayfly.project.load import load_project
 
     earlier = find_run(name, store)
-    submission = plan_rerun(earlier, os.environ, datetime.now(UTC), python=python)
+    project = load_project(Path.cwd(), os.environ)
+    submission = plan_rerun(earlier, project, os.environ, datetime.now(UTC), python=python)
+    if submission.target is not None:
+        from dayfly.cli.remote import run_remote
+
+        run_remote(submission, detach=detach, quiet=quiet, as_json=as_json, yes=yes, output=None)
+        return
     _start(submission, earlier.store, detach=detach, quiet=quiet, as_json=as_json)
 
 
 def attach(
     name: RunArgument = "last",
-    quiet: QuietOption = False,
-    as_json: EventsOption = False,
+    quiet: options.QuietOption = False,
+    as_json: options.EventsOption = False,
     store: StoreOption = None,
 ) -> None:
     """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""
@@ -316,4 +224,4 @@ def attach(
         to_stderr(f"The run goes on. Come back with: dayfly attach {found.run_id}")
         to_stderr(f"End it with: dayfly stop {found.run_id}")
         raise typer.Exit(0) from None
-    _end(found, state, quiet=quiet or as_json)
+    end(found, state, quiet=quiet or as_json)

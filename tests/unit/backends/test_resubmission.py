@@ -6,6 +6,8 @@ import pytest
 
 from dayfly.backends.resubmission import plan_rerun
 from dayfly.errors import KernelMissingError, RunConflictError, UsageError
+from dayfly.project.load import Project
+from dayfly.project.settings import Settings
 from dayfly.runs import layout
 from dayfly.runs.receipt import hash_bytes
 from dayfly.runs.request import PythonEnvironment
@@ -16,6 +18,7 @@ from tests.unit.support import NOW, RUN_ID, make_receipt, make_request, put_run
 CONTENT = b"the notebook that ran"
 LATER = NOW + timedelta(hours=1)
 ENVIRON = {"JUPYTER_DATA_DIR": "/none", "PATH": "/none"}
+PROJECT = Project(root=None, file=None, settings=Settings(), sources={})
 
 
 def write_venv(folder: Path, *, ipykernel: bool = True) -> Path:
@@ -48,7 +51,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_it_is_the_same_request_under_a_new_id(run: Run) -> None:
-    submission = plan_rerun(run, ENVIRON, LATER, python=None)
+    submission = plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
     request = submission.request
     assert submission.content == CONTENT
     assert (request.parameters, request.timeout_s) == ({"alpha": 0.1}, 60.0)
@@ -58,44 +61,44 @@ def test_it_is_the_same_request_under_a_new_id(run: Run) -> None:
 
 
 def test_what_the_first_wrote_elsewhere_is_not_overwritten(run: Run) -> None:
-    assert plan_rerun(run, ENVIRON, LATER, python=None).request.output_copy is None
+    assert plan_rerun(run, PROJECT, ENVIRON, LATER, python=None).request.output_copy is None
 
 
 def test_a_notebook_that_is_not_the_one_that_ran_is_refused(run: Run) -> None:
     run.store.put(layout.run_key(RUN_ID, layout.INPUT), b"another notebook")
     with pytest.raises(RunConflictError, match="is not the one that ran") as caught:
-        plan_rerun(run, ENVIRON, LATER, python=None)
+        plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
     assert f"dayfly verify {RUN_ID}" in caught.value.hint
 
 
 def test_outputs_that_were_changed_do_not_matter(run: Run) -> None:
     """Not even one that bears the same name: it is missing here."""
-    plan_rerun(run, ENVIRON, LATER, python=None)
+    plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
 
 
 def test_a_notebook_that_is_gone_is_refused(run: Run) -> None:
     run.store.delete([layout.run_key(RUN_ID, layout.INPUT)])
     with pytest.raises(RunConflictError, match="no longer has its notebook"):
-        plan_rerun(run, ENVIRON, LATER, python=None)
+        plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
 
 
 def test_a_directory_that_is_gone_is_refused(run: Run) -> None:
     gone = run.request.model_copy(update={"cwd": "/gone"})
     run.store.put(layout.run_key(RUN_ID, layout.REQUEST), gone.to_bytes())
     with pytest.raises(UsageError, match="The directory /gone"):
-        plan_rerun(run, ENVIRON, LATER, python=None)
+        plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
 
 
 def test_an_environment_that_is_gone_can_be_replaced(run: Run, tmp_path: Path) -> None:
     (tmp_path / "venv" / "bin" / "python").unlink()
     with pytest.raises(KernelMissingError, match="is no Python"):
-        plan_rerun(run, ENVIRON, LATER, python=None)
+        plan_rerun(run, PROJECT, ENVIRON, LATER, python=None)
     other = write_venv(tmp_path / "other")
-    request = plan_rerun(run, ENVIRON, LATER, python=str(other)).request
+    request = plan_rerun(run, PROJECT, ENVIRON, LATER, python=str(other)).request
     assert (request.python.prefix, request.python.source) == (str(other), "--python")
 
 
 def test_an_environment_that_lost_its_kernel_is_refused(run: Run, tmp_path: Path) -> None:
     other = write_venv(tmp_path / "other", ipykernel=False)
     with pytest.raises(KernelMissingError):
-        plan_rerun(run, ENVIRON, LATER, python=str(other))
+        plan_rerun(run, PROJECT, ENVIRON, LATER, python=str(other))

@@ -1,0 +1,198 @@
+"""One machine: planned as a value, then carried out: its deadline armed first, then its stack created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dayfly.aws.base import BaseStack
+from dayfly.aws.client import Aws
+from dayfly.aws.deadline import arm_deadline, disarm_deadline
+from dayfly.aws.names import Task, machine_stack_name, machine_tags, schedule_name
+from dayfly.aws.stacks import CREATED, FAILED, StackEvent, create_stack, wait_for_stack
+from dayfly.aws.template import load_template
+from dayfly.errors import AwsError
+from dayfly.runs.machine import MachineRecord
+
+DEFAULT_ROOT_DEVICE = "/dev/xvda"
+"""Of Amazon Linux, and of every image made from it."""
+CREATION_WITHIN_S = 600.0
+"""How long CloudFormation may take for a security group and an instance, and for taking them back."""
+_NO_CAPACITY = (
+    "insufficient",
+    "no spot capacity",
+    "do not have sufficient",
+    "not supported in your requested availability zone",
+    "maxspotinstancecountexceeded",
+)
+_QUOTA = ("vcpulimitexceeded", "vcpu limit", "instancelimitexceeded", "addresslimitexceeded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachinePlan:
+    """A machine as it would be made. `subnet_ids` are tried in their order; sizes are GiB, times UTC."""
+
+    machine_id: str
+    task: Task
+    base: BaseStack
+    owner: str
+    instance_type: str
+    ami: str
+    root_device: str
+    """The name under which the image knows its disk."""
+    spot: bool
+    disk_gib: int
+    access: bool
+    subnet_ids: tuple[str, ...]
+    boot_budget_s: float
+    deadline: datetime
+    ssh_cidr: str = ""
+    """Who may reach port 22; empty: nobody."""
+    work: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the template that say what the machine does."""
+
+    @property
+    def prefix(self) -> str:
+        """Where in the bucket all of this machine lies."""
+        return f"{self.task}s/{self.machine_id}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of stack, instance and volume."""
+        return machine_tags(
+            project=self.base.project,
+            machine_id=self.machine_id,
+            owner=self.owner,
+            deadline=self.deadline,
+            task=self.task,
+        )
+
+    def stack_name(self, attempt: int) -> str:
+        """The name of the stack of the `attempt`th zone, from 1."""
+        return machine_stack_name(self.base.project, self.machine_id, attempt)
+
+    def parameters(self, attempt: int) -> dict[str, str]:
+        """The template's parameters for the `attempt`th zone, from 1."""
+        base, deadline = self.base, self.deadline.astimezone(UTC)
+        return {
+            "MachineId": self.machine_id,
+            "Project": base.project,
+            "Owner": self.tags["dayfly:owner"],
+            "Deadline": self.tags["dayfly:deadline"],
+            "DeadlineEpoch": str(int(deadline.timestamp())),
+            "BootBudgetSeconds": str(int(self.boot_budget_s)),
+            "Task": self.task,
+            "Attempt": str(attempt),
+            "Bucket": base.bucket,
+            "Prefix": self.prefix,
+            "InstanceType": self.instance_type,
+            "ImageId": self.ami,
+            "RootDevice": self.root_device,
+            "LaunchTemplateId": base.access_launch_template if self.access else base.launch_template,
+            "LaunchTemplateVersion": (
+                base.access_launch_template_version if self.access else base.launch_template_version
+            ),
+            "InstanceProfile": self._profile(),
+            "VpcId": base.vpc_id,
+            "SubnetId": self.subnet_ids[attempt - 1],
+            "DiskGiB": str(self.disk_gib),
+            "Spot": _word(self.spot),
+            "Access": _word(self.access),
+            "Mirror": base.mirror,
+            "KeyName": base.key_name if self.ssh_cidr else "",
+            "SshCidr": self.ssh_cidr,
+            "ElasticIpAllocation": base.elastic_ip_allocation if self.ssh_cidr else "",
+            **self.work,
+        }
+
+    def _profile(self) -> str:
+        if self.task == "build":
+            return self.base.build_profile
+        if self.access:
+            return self.base.access_profile
+        return self.base.run_profile if self.task == "run" else self.base.lab_profile
+
+
+def _word(flag: bool) -> str:  # noqa: FBT001 -- a value, not a switch
+    return "true" if flag else "false"
+
+
+def apply_machine(
+    aws: Aws,
+    plan: MachinePlan,
+    *,
+    on_record: Callable[[MachineRecord], None],
+    on_event: Callable[[StackEvent], None] = lambda _: None,
+) -> MachineRecord:
+    """Arm the deadline, create the stack, and wait until the instance is there.
+
+    Where a zone has no capacity the next one is tried, each with a stack and a deadline of its own.
+    `on_record` hears of each stack as soon as it exists, so that nothing is made that nobody knows of.
+    Raises AwsError: what was made is gone by then, or ends at its deadline.
+    """
+    if not plan.subnet_ids:
+        raise ValueError("a machine needs a subnet")
+    for attempt in range(1, len(plan.subnet_ids) + 1):
+        record = _create(aws, plan, attempt)
+        on_record(record)
+        try:
+            wait_for_stack(aws, record.stack_id, until=CREATED, within_s=CREATION_WITHIN_S, on_event=on_event)
+        except AwsError as error:
+            if error.operation == "DELETE_COMPLETE":  # nothing is left that the deadline would end
+                disarm_deadline(aws, plan.base, name=record.schedule)
+            if not (error.code == FAILED and lacks_capacity(error.message)):
+                raise _in_words(plan, error) from error
+            last = error
+        else:
+            return record
+    raise _in_words(plan, last)
+
+
+def lacks_capacity(reason: str) -> bool:
+    """Whether AWS has no such machine in this zone now, by the reason that a stack's event gives."""
+    return any(words in reason.lower() for words in _NO_CAPACITY)
+
+
+def _create(aws: Aws, plan: MachinePlan, attempt: int) -> MachineRecord:
+    stack_name, schedule = plan.stack_name(attempt), schedule_name(plan.machine_id, attempt)
+    arm_deadline(aws, plan.base, name=schedule, stack_name=stack_name, deadline=plan.deadline)
+    stack_id = create_stack(
+        aws,
+        stack_name,
+        body=load_template("machine").text,
+        parameters=plan.parameters(attempt),
+        tags=plan.tags,
+        role_arn=plan.base.cloudformation_role_arn,
+        on_failure="DELETE",
+        token=schedule,
+    )
+    return MachineRecord(
+        machine_id=plan.machine_id,
+        stack_name=stack_name,
+        stack_id=stack_id,
+        schedule=schedule,
+        attempt=attempt,
+        subnet=plan.subnet_ids[attempt - 1],
+        created=aws.now(),
+    )
+
+
+def _in_words(plan: MachinePlan, error: AwsError) -> AwsError:
+    """Why there is no machine, and what else could be asked for."""
+    if lacks_capacity(error.message):
+        count = len(plan.subnet_ids)
+        return AwsError(
+            f"AWS has no {plan.instance_type} to spare in {'its zone' if count == 1 else f'{count} zones'}.",
+            why=error.message,
+            hint="Try another type (--instance), or later" + (", or without --spot." if plan.spot else "."),
+            code="InsufficientInstanceCapacity",
+        )
+    if any(words in error.message.lower() for words in _QUOTA):
+        return AwsError(
+            f"The account's quota does not allow another {plan.instance_type}.",
+            why=error.message,
+            hint="See which quota, and where to ask for more, with: dayfly cloud doctor",
+            code="VcpuLimitExceeded",
+        )
+    return error

@@ -1,0 +1,131 @@
+"""Runs on a machine in AWS: the request is in the bucket, the deadline is armed, then the stack is created.
+
+Each step can be repeated, and a client that is killed after any of them leaves nothing that its deadline
+does not end. What goes on afterwards is read from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dayfly.aws.machine import MachinePlan, apply_machine
+from dayfly.errors import AwsError, RunConflictError
+from dayfly.runs import layout
+from dayfly.runs.machine import MachineRecord
+from dayfly.runs.request import Request
+from dayfly.runs.result import CellCounts, Reason, Result
+from dayfly.runs.run import Run
+from dayfly.runs.state import State
+from dayfly.runs.status import put_status
+from dayfly.runs.store import Store
+
+if TYPE_CHECKING:
+    from dayfly.aws.stacks import StackEvent
+    from dayfly.backends.ec2_target import Ec2Target
+
+
+@dataclass(frozen=True)
+class Ec2Run:
+    """A run on a machine, for whoever started it. Nothing of it is on this computer."""
+
+    run: Run
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the run has ended; True when it has."""
+        try:
+            self.run.wait(timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Go on without it: it needs nobody."""
+
+    def interrupt(self) -> None:
+        """Ask for the end of the run, through its store."""
+        try:
+            self.run.stop(by="whoever started it")
+        except RunConflictError:
+            return  # it has ended
+
+
+def start_ec2(
+    store: Store,
+    request: Request,
+    target: Ec2Target,
+    *,
+    on_event: Callable[[StackEvent], None] = lambda _: None,
+) -> Ec2Run:
+    """Make the machine of a run that is in the store. Returns when its instance is there.
+
+    A submission that was cut off is taken up where it was. Raises AwsError when there can be no machine;
+    the run has never started then, and says why.
+    """
+    run = Run(request.run_id, store)
+    if store.exists(layout.run_key(request.run_id, layout.MACHINE_RECORD)):
+        return Ec2Run(run)
+    plan = target.plan(request)
+    try:
+        if target.notify:
+            store.put(layout.run_key(request.run_id, layout.NOTIFY), target.notify.encode())
+        apply_machine(
+            target.aws, plan, on_record=lambda record: _put_record(store, record), on_event=on_event
+        )
+    except AwsError as error:
+        tell_never_started(store, request, error, now=target.aws.now())
+        raise
+    return Ec2Run(run)
+
+
+def _put_record(store: Store, record: MachineRecord) -> None:
+    store.put(layout.run_key(record.machine_id, layout.MACHINE_RECORD), record.to_bytes())
+
+
+def tell_never_started(store: Store, request: Request, error: AwsError, *, now: datetime) -> None:
+    """Say in the store that a run will never start, and why."""
+    ended = now.astimezone(UTC)
+    result = Result(
+        run_id=request.run_id,
+        state=State.NEVER_STARTED,
+        reason=Reason.NO_MACHINE,
+        message="\n".join(part for part in (error.what, error.why) if part),
+        started=request.created,
+        ended=ended,
+        duration_s=round((ended - request.created).total_seconds(), 3),
+        cells=CellCounts(),
+    )
+    store.put(layout.run_key(request.run_id, layout.RESULT), result.to_bytes())
+    put_status(store, request.run_id, State.NEVER_STARTED, ended)
+
+
+def run_parameters(request: Request, *, hold_s: float, notify: bool) -> dict[str, str]:
+    """What a machine must know of its run: the template's parameters that say what it does."""
+    image, snapshot = request.image, request.snapshot
+    if image is None or snapshot is None:
+        raise ValueError("a run on a machine is of a commit, in an image")
+    return {
+        "Image": image.id,
+        "Commit": snapshot.commit,
+        "User": f"{image.user.uid}:{image.user.gid}",
+        "Home": image.user.home,
+        "UserName": image.user.name,
+        "Cpus": "" if request.cpus is None else f"{request.cpus:g}",
+        "MemoryBytes": "" if request.memory_bytes is None else str(request.memory_bytes),
+        "Gpus": request.gpus or "",
+        "StopSeconds": str(int(request.grace_s) + STOP_MARGIN_S),
+        "HoldSeconds": str(int(hold_s)),
+        "Notify": "true" if notify else "false",
+    }
+
+
+STOP_MARGIN_S = 30
+"""Beyond the grace: how long a runner may take to save after its kernel has ended."""
+
+
+def describe(plan: MachinePlan) -> str:
+    """The machine in a line, for a person."""
+    kind = "spot" if plan.spot else "on demand"
+    return f"{plan.instance_type} ({kind}) in {plan.base.region}"

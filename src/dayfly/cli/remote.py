@@ -1,0 +1,116 @@
+"""`dayfly run --on ec2`: say what it costs, make the machine, watch it from here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from dayfly.cli.plan import describe_cost, describe_deadline
+from dayfly.cli.text import is_terminal, to_stderr
+from dayfly.errors import UsageError
+
+if TYPE_CHECKING:
+    from dayfly.aws.stacks import StackEvent
+    from dayfly.backends.creation import Submission
+    from dayfly.runs.request import Request
+    from dayfly.runs.run import Run
+
+
+def run_remote(
+    submission: Submission, *, detach: bool, quiet: bool, as_json: bool, yes: bool, output: str | None
+) -> None:
+    """Make the machine and watch the run to its end, unless told to leave it; exits with its code."""
+    from dayfly.backends.creation import create_run
+    from dayfly.backends.ec2 import start_ec2
+
+    target = submission.target
+    if target is None:
+        raise ValueError("a run on a machine has a target")
+    _agree(submission.request, yes=yes)
+    if not quiet:
+        _say(submission)
+    request = create_run(target.store, submission)
+    try:
+        with _creation(quiet=quiet or as_json) as on_event:
+            run = start_ec2(target.store, request, target, on_event=on_event).run
+    except KeyboardInterrupt:
+        _say_it_goes_on(request.run_id)
+        raise typer.Exit(130) from None
+    if detach:
+        typer.echo(run.run_id)
+        if not quiet:
+            to_stderr(f"booting; follow it with: dayfly attach {run.run_id}")
+        return
+    _watch(run, quiet=quiet, as_json=as_json, output=output)
+
+
+def _agree(request: Request, *, yes: bool) -> None:
+    """Nobody is to be surprised by what it costs: where that is unknown, somebody must say yes."""
+    if yes or request.machine is None or request.machine.price_per_hour is not None:
+        return
+    what = f"What a {request.machine.instance_type} costs is unknown: AWS's price list could not be read."
+    if not sys.stdin.isatty():
+        raise UsageError(what, hint="Run it nevertheless with: --yes")
+    to_stderr(what)
+    typer.confirm("Run it nevertheless?", abort=True, err=True)
+
+
+def _say(submission: Submission) -> None:
+    """What is about to be made, in two lines, before anything costs money."""
+    request, target = submission.request, submission.target
+    if request.machine is None or target is None:
+        return
+    to_stderr(target.hardware.choice.describe())
+    to_stderr(f"{describe_cost(request)}; gone by {describe_deadline(request.machine.deadline)}")
+
+
+def _say_it_goes_on(run_id: str) -> None:
+    to_stderr(f"\n{run_id} goes on without you. Come back with: dayfly attach {run_id}")
+    to_stderr(f"End it with: dayfly stop {run_id}")
+
+
+@contextmanager
+def _creation(*, quiet: bool) -> Iterator[Callable[[StackEvent], None]]:
+    """Shows how the stack comes to be: a line that changes, or a line for each thing in a log."""
+    if quiet:
+        yield lambda _: None
+        return
+    if not is_terminal() or os.environ.get("TERM") == "dumb":
+        yield lambda event: to_stderr(_describe(event))
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("creating the machine: its deadline is armed") as status:
+        yield lambda event: status.update(f"creating the machine: {_describe(event)}")
+
+
+def _describe(event: StackEvent) -> str:
+    reason = f" ({event.reason})" if event.failed and event.reason else ""
+    return f"{event.logical_id} {event.status.lower().replace('_', ' ')}{reason}"
+
+
+def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
+    from dayfly.cli.run import end
+    from dayfly.cli.views import choose_view
+    from dayfly.cli.watch import DetachedError, watch_elsewhere
+
+    try:
+        with choose_view(run, quiet=quiet, as_json=as_json) as view:
+            state = watch_elsewhere(run, view)
+    except DetachedError:
+        _say_it_goes_on(run.run_id)
+        raise typer.Exit(0) from None
+    if output == "-":
+        with suppress(BrokenPipeError):
+            sys.stdout.buffer.write(run.output_bytes())
+            sys.stdout.buffer.flush()
+    elif output is not None:
+        from pathlib import Path
+
+        Path(output).write_bytes(run.output_bytes())
+    end(run, state, quiet=quiet or as_json)
