@@ -24,7 +24,7 @@ import ministack.app as ministack
 from ministack.core import responses
 from ministack.services import sts
 
-from . import instances, scheduler
+from . import codecommit, instances, scheduler
 from .world import WORLD, Fault, NoCapacity
 
 PREFIX = "/_dayfly/"
@@ -99,6 +99,7 @@ async def _answer(method: str, path: str, asked: dict[str, Any]) -> Any:
 def _reset() -> None:
     ministack._reset_all_state()
     WORLD.reset()
+    codecommit.reset()
 
 
 def mint(role_arn: str, session: str) -> dict[str, str]:
