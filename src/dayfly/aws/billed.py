@@ -23,9 +23,9 @@ REQUEST_PRICE = Decimal("0.01")
 KEPT_FOR = timedelta(days=365)
 """How far back it is asked: it keeps some months more, but not in every account."""
 HOW_TO_ACTIVATE = (
-    f"Cost Explorer knows {PROJECT_TAG} and {RUN_TAG} once they are cost allocation tags: whoever pays for the "
-    "account activates them, once, in the console under Billing, Cost allocation tags. AWS lists a tag there a "
-    "day after its first use, and counts from its activation on."
+    f"Cost Explorer knows {PROJECT_TAG} and {RUN_TAG} once they are cost allocation tags. Whoever pays for\n"
+    "the account activates them, once, in the console: Billing, Cost allocation tags. AWS lists a tag there\n"
+    "a day after its first use, and counts from its activation on."
 )
 _NOT_READY = {"DataUnavailableException", "BillExpirationException"}
 

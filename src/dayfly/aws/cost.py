@@ -76,7 +76,7 @@ def cost_of_run(run: Run, state: State | None, *, now: datetime) -> RunCost:
 
 
 def _end_of(run: Run, state: State | None, deadline: datetime, now: datetime) -> tuple[datetime, Certainty]:
-    """When the machine ended: it says goodbye, the run has a result, or else nothing is known but its deadline."""
+    """When the machine ended: it said goodbye, or the run has a result; else only its deadline is known."""
     goodbye = end_of_machine(MachineReader(run.store, run.run_id).read())
     latest = min(now, deadline)
     if goodbye is not None:

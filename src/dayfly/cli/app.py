@@ -22,6 +22,7 @@ _COMMANDS = {
     "open": ("compare", "open_run"),
     "fetch": ("compare", "fetch"),
     "verify": ("compare", "verify"),
+    "cost": ("cost", "cost"),
     "snapshot": ("snapshot", "snapshot"),
     "diff": ("compare", "diff"),
     "rm": ("manage", "rm"),
