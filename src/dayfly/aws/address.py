@@ -13,27 +13,19 @@ _WITHIN_S = 10
 
 
 def ssh_cidr(text: str) -> str:
-    """The address range that `--ssh` means: one address, a range, or `auto` for this computer's own.
+    """The one address that `--ssh` opens port 22 to, as CloudFormation takes it: `203.0.113.7/32`.
 
-    Raises UsageError for what is no IPv4 address, or would let everybody in.
+    `auto` is this computer's own. Raises UsageError for what is no IPv4 address.
     """
-    address = own_address() if text == AUTOMATIC else text
+    address = own_address() if text == AUTOMATIC else text.removesuffix("/32")
     try:
-        network = ipaddress.IPv4Network(address, strict=False)
+        return f"{ipaddress.IPv4Address(address)}/32"
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is no IPv4 address.", why=str(error), hint="Write --ssh auto, or --ssh 203.0.113.7"
+            f"{text!r} is no IPv4 address.",
+            why="Port 22 is opened to one address, for one machine.",
+            hint="Write --ssh auto, or --ssh 203.0.113.7",
         ) from error
-    if network.prefixlen < _WIDEST:
-        raise UsageError(
-            f"{network} are {network.num_addresses:,} addresses.",
-            why="Port 22 is opened to those who are known, not to the world.",
-            hint="Give one address, or a range of at most 65,536: --ssh 203.0.113.0/24",
-        )
-    return str(network)
-
-
-_WIDEST = 16
 
 
 def own_address() -> str:

@@ -88,7 +88,7 @@ class MachinePlan:
             "Prefix": self.prefix,
             "InstanceType": self.instance_type,
             "ImageId": self.ami,
-            "RootDevice": self.root_device,
+            "RootDeviceName": self.root_device,
             "LaunchTemplateId": base.access_launch_template if self.access else base.launch_template,
             "LaunchTemplateVersion": (
                 base.access_launch_template_version if self.access else base.launch_template_version
@@ -99,7 +99,6 @@ class MachinePlan:
             "DiskGiB": str(self.disk_gib),
             "Spot": _word(self.spot),
             "Access": _word(self.access),
-            "Mirror": base.mirror,
             "KeyName": base.key_name if self.ssh_cidr else "",
             "SshCidr": self.ssh_cidr,
             "ElasticIpAllocation": base.elastic_ip_allocation if self.ssh_cidr else "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dayfly.aws.machine import MachinePlan, apply_machine
+from dayfly.aws.machine import apply_machine
 from dayfly.errors import AwsError, RunConflictError
 from dayfly.runs import layout
 from dayfly.runs.machine import MachineRecord
@@ -25,6 +25,9 @@ from dayfly.runs.store import Store
 if TYPE_CHECKING:
     from dayfly.aws.stacks import StackEvent
     from dayfly.backends.ec2_target import Ec2Target
+
+STOP_MARGIN_S = 30
+"""Beyond the grace: how long a runner may take to save after its kernel has ended."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,13 @@ def tell_never_started(store: Store, request: Request, error: AwsError, *, now: 
 
 def run_parameters(request: Request, *, hold_s: float, notify: bool) -> dict[str, str]:
     """What a machine must know of its run: the template's parameters that say what it does."""
-    image, snapshot = request.image, request.snapshot
-    if image is None or snapshot is None:
+    image, snapshot, machine = request.image, request.snapshot, request.machine
+    if image is None or snapshot is None or machine is None:
         raise ValueError("a run on a machine is of a commit, in an image")
     return {
         "Image": image.id,
         "Commit": snapshot.commit,
+        "Mirror": machine.mirror,
         "User": f"{image.user.uid}:{image.user.gid}",
         "Home": image.user.home,
         "UserName": image.user.name,
@@ -119,13 +123,3 @@ def run_parameters(request: Request, *, hold_s: float, notify: bool) -> dict[str
         "HoldSeconds": str(int(hold_s)),
         "Notify": "true" if notify else "false",
     }
-
-
-STOP_MARGIN_S = 30
-"""Beyond the grace: how long a runner may take to save after its kernel has ended."""
-
-
-def describe(plan: MachinePlan) -> str:
-    """The machine in a line, for a person."""
-    kind = "spot" if plan.spot else "on demand"
-    return f"{plan.instance_type} ({kind}) in {plan.base.region}"

@@ -34,7 +34,7 @@ from dayfly.backends.source import Source
 from dayfly.backends.stores import open_bucket
 from dayfly.backends.workplace import Workplace, snapshot_source
 from dayfly.environment.plan import plan_image
-from dayfly.errors import ImageError, UsageError
+from dayfly.errors import AwsError, ImageError, UsageError
 from dayfly.project.load import Project
 from dayfly.project.settings import Settings
 from dayfly.runs.machine import MachineSource
@@ -58,6 +58,8 @@ class Ec2Target:
     owner: str
     ssh_cidr: str
     notify: str
+    mirror: str
+    """The CodeCommit repository when it has the commit; else empty."""
 
     def machine(self, now: datetime) -> MachineSource:
         """What the request says of the machine."""
@@ -71,6 +73,7 @@ class Ec2Target:
             spot=hardware.spot,
             disk_gib=hardware.disk_gib,
             access=self.access,
+            mirror=self.mirror,
             boot_budget_s=self.boot_budget_s,
             deadline=deadline_of(
                 now, boot_budget_s=self.boot_budget_s, timeout_s=self.timeout_s, grace_s=self.grace_s
@@ -123,6 +126,7 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         choosing = pool.submit(choose_hardware, aws, base, project.settings, arch=arch, environ=environ)
         record = load_image_record(store, plan.key)
         checking = pool.submit(_check_image, aws, base, tag=record.tag, digest=record.digest)
+        mirror = mirror_with(aws, base, source.snapshot.commit)
         hardware = choosing.result()
         checking.result()
     facts = record.facts()
@@ -135,12 +139,21 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         find_kernel=partial(kernel_in_image, facts=facts, tag=record.tag),
         snapshot=snapshot_source(source, CHECKOUT),
         image=_image_source(record, base),
-        target=_make_target(aws, base, store, project.settings, hardware, ssh_cidr=asked.ssh_cidr),
+        target=_make_target(
+            aws, base, store, project.settings, hardware, mirror=mirror, ssh_cidr=asked.ssh_cidr
+        ),
     )
 
 
 def _make_target(  # noqa: PLR0913 -- what was found out
-    aws: Aws, base: BaseStack, store: Store, settings: Settings, hardware: Hardware, *, ssh_cidr: str
+    aws: Aws,
+    base: BaseStack,
+    store: Store,
+    settings: Settings,
+    hardware: Hardware,
+    *,
+    mirror: str,
+    ssh_cidr: str,
 ) -> Ec2Target:
     return Ec2Target(
         aws=aws,
@@ -155,6 +168,7 @@ def _make_target(  # noqa: PLR0913 -- what was found out
         owner=_owner(),
         ssh_cidr=ssh_cidr,
         notify=settings.aws.notify or "",
+        mirror=mirror,
     )
 
 
@@ -189,7 +203,21 @@ def target_again(request: Request, project: Project, environ: Mapping[str, str])
     hardware = choose_hardware(aws, base, settings, arch=machine.arch, environ=environ)
     _check_image(aws, base, tag=image.tag, digest=image.id.partition("@")[2])
     store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
-    return _make_target(aws, base, store, settings, hardware, ssh_cidr="")
+    mirror = mirror_with(aws, base, request.snapshot.commit) if request.snapshot else ""
+    return _make_target(aws, base, store, settings, hardware, mirror=mirror, ssh_cidr="")
+
+
+def mirror_with(aws: Aws, base: BaseStack, commit: str) -> str:
+    """The project's CodeCommit mirror when it has the commit; empty when there is none, or it has not."""
+    if not base.mirror:
+        return ""
+    try:
+        aws.codecommit.get_commit(repositoryName=base.mirror, commitId=commit)
+    except AwsError as error:
+        if error.code in {"CommitIdDoesNotExistException", "CommitDoesNotExistException"}:
+            return ""
+        raise
+    return base.mirror
 
 
 def _check_image(aws: Aws, base: BaseStack, *, tag: str, digest: str) -> None:

@@ -50,6 +50,8 @@ def plan_rerun(
 
         _check_python(python)
         target = target_again(request, project, environ)
+        if request.snapshot is not None and not target.mirror:
+            _check_bundle(run, request.snapshot.commit)
         changes["machine"] = target.machine(now)
     elif request.backend == "docker":
         _check_image(request, environ, python)
@@ -65,12 +67,9 @@ def _checkout_again(run: Run, request: Request, environ: Mapping[str, str]) -> d
         if not Path(request.cwd).is_dir():
             raise UsageError(f"The directory {request.cwd}, in which the notebook ran, is gone.")
         return {}
-    if not run.store.exists(layout.snapshot_key(source.commit)):
-        raise RunConflictError(
-            f"The snapshot of the run {run.run_id} is gone.",
-            why=f"The store has no bundle of {source.commit[:12]}.",
-            hint=f"If the repository has that commit, run it with: --commit {source.commit[:12]}",
-        )
+    if request.backend == "ec2":  # whose commit may be in the mirror instead
+        return {}
+    _check_bundle(run, source.commit)
     if request.backend != "local":
         return {}
     checkout = str(new_checkout(source.commit, environ))
@@ -79,6 +78,15 @@ def _checkout_again(run: Run, request: Request, environ: Mapping[str, str]) -> d
         "cwd": request.cwd.replace(source.checkout, checkout, 1),
         "outputs": request.outputs and request.outputs.replace(source.checkout, checkout, 1),
     }
+
+
+def _check_bundle(run: Run, commit: str) -> None:
+    if not run.store.exists(layout.snapshot_key(commit)):
+        raise RunConflictError(
+            f"The snapshot of the run {run.run_id} is gone.",
+            why=f"The store has no bundle of {commit[:12]}.",
+            hint=f"If the repository has that commit, run it with: --commit {commit[:12]}",
+        )
 
 
 def _python_again(

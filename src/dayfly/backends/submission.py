@@ -35,7 +35,8 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
     with find_source(asked, project, environ) as source:
         request, target = _plan_request(asked, source, project, environ, now)
         # The file goes with the source, but not as long as it is open here.
-        bundle = source.bundle.open("rb") if source.bundle is not None else None
+        mirrored = target is not None and bool(target.mirror)
+        bundle = source.bundle.open("rb") if source.bundle is not None and not mirrored else None
         return Submission(
             request=request, content=source.content, bundle=bundle, target=target, token=asked.token
         )

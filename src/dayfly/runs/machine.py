@@ -22,6 +22,8 @@ class MachineSource(Model):
     disk_gib: int
     access: bool = False
     """Whether the notebook may use the machine's role."""
+    mirror: str = ""
+    """The CodeCommit repository that the machine takes the commit from; empty: the bundle in the store."""
     boot_budget_s: float
     deadline: AwareDatetime
     """When the stack is deleted, whatever happens."""
