@@ -88,8 +88,8 @@ def plan_parameters(
         **(stack.parameters if stack is not None else {}),
         "Project": project,
         "BucketName": bucket,
-        "CreateBucket": _own(stack, "CreateBucket", exists=_bucket_is_ours(aws, bucket, project)),
-        "CreateRepository": _own(stack, "CreateRepository", exists=_repository_is_ours(aws, project)),
+        "CreateBucket": _own(stack, "CreateBucket", exists=bucket_is_ours(aws, bucket, project)),
+        "CreateRepository": _own(stack, "CreateRepository", exists=repository_is_ours(aws, project)),
     }
     if options.network is not None or stack is None:
         parameters |= _network(aws, options.network or "default")
@@ -110,7 +110,7 @@ def _own(stack: Stack | None, parameter: str, *, exists: bool) -> str:
     return str(made_by_stack or not exists).lower()
 
 
-def _bucket_is_ours(aws: Aws, bucket: str, project: str) -> bool:
+def bucket_is_ours(aws: Aws, bucket: str, project: str) -> bool:
     """Whether the bucket is there. Raises AwsError when it is another's."""
     try:
         tags = aws.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
@@ -124,7 +124,8 @@ def _bucket_is_ours(aws: Aws, bucket: str, project: str) -> bool:
     return True
 
 
-def _repository_is_ours(aws: Aws, project: str) -> bool:
+def repository_is_ours(aws: Aws, project: str) -> bool:
+    """Whether the image repository is there. Raises AwsError when it is another's."""
     name = repository_name(project)
     try:
         found = aws.ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
@@ -137,7 +138,8 @@ def _repository_is_ours(aws: Aws, project: str) -> bool:
     return True
 
 
-def _mirror_is_ours(aws: Aws, project: str) -> bool:
+def mirror_is_ours(aws: Aws, project: str) -> bool:
+    """Whether the CodeCommit repository is there. Raises AwsError when it is another's."""
     name = base_stack_name(project)
     try:
         found = aws.codecommit.get_repository(repositoryName=name)["repositoryMetadata"]
@@ -165,7 +167,7 @@ def _mirror(aws: Aws, project: str, asked: bool | None, stack: Stack | None) -> 
         return {}
     if not asked:
         return {"CreateMirror": "false", "KeepMirror": "false"}
-    creates = _own(stack, "CreateMirror", exists=_mirror_is_ours(aws, project))
+    creates = _own(stack, "CreateMirror", exists=mirror_is_ours(aws, project))
     return {"CreateMirror": creates, "KeepMirror": "false" if creates == "true" else "true"}
 
 

@@ -31,6 +31,7 @@ FAILED = "StackFailed"
 TIMED_OUT = "StackTimedOut"
 """The `code` of the AwsError of a stack that did not come to its end in time."""
 
+_BEGINNING = "_IN_PROGRESS"
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 5.0
 _PATIENCE = 1.5
@@ -223,9 +224,10 @@ def wait_for_stack(  # noqa: PLR0913 -- what to wait for, for how long, and who 
             if on_event is not None:
                 on_event(event)
         status = _status_in(seen)
-        if gone and DELETED & set(until):
-            return find_stack(aws, stack_id) or _deleted(stack_id, aws.now())
-        if gone or (status and not is_busy(status)):
+        # AWS tells no more of a stack that is gone, and nothing new of one that was gone before `after`.
+        if not fresh and DELETED & set(until) and _is_deleted(aws, stack_id):
+            return _deleted(stack_id, aws.now())
+        if gone or not is_busy(status or _BEGINNING):
             stack = find_stack(aws, stack_id) or _deleted(stack_id, aws.now())
             if stack.status in until:
                 return stack
@@ -251,8 +253,8 @@ def stack_error(stack: Stack, events: Sequence[StackEvent]) -> AwsError:
     return AwsError(
         f"The stack {stack.name} could not be {_VERBS.get(stack.status, 'finished')}: {stack.status}.",
         why=why,
-        hint="See all that happened with: "
-        f"aws cloudformation describe-stack-events --stack-name {stack.stack_id or stack.name}",
+        hint="See all that happened with: aws cloudformation describe-stack-events --stack-name "
+        + (stack.stack_id if stack.status == "DELETE_COMPLETE" else stack.name),
         code=FAILED,
         operation=stack.status,
         message=first.reason if first else stack.reason,
@@ -284,6 +286,11 @@ def _fresh_events(aws: Aws, stack_id: str, after: str | None) -> tuple[list[Stac
 def _status_in(events: Sequence[StackEvent]) -> str | None:
     """Where the stack stands, by what it said last."""
     return next((one.status for one in reversed(events) if one.of_stack), None)
+
+
+def _is_deleted(aws: Aws, stack_id: str) -> bool:
+    stack = find_stack(aws, stack_id)
+    return stack is None or stack.status == "DELETE_COMPLETE"
 
 
 def _timed_out(stack_id: str, status: str | None, seen: Sequence[StackEvent], within_s: float) -> AwsError:
