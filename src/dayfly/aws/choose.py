@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -62,8 +63,14 @@ def alternatives(
     if type_ is None:
         return ()
     if wanted.instance is not None:
-        as_big = (type_.vcpus, usable_memory_bytes(type_), type_.gpus)
-        wanted = replace(wanted, instance=None, cpus=as_big[0], memory_bytes=as_big[1], gpus=as_big[2])
+        wanted = replace(
+            wanted,
+            instance=None,
+            cpus=type_.vcpus,
+            memory_bytes=usable_memory_bytes(type_),
+            gpus=type_.gpus,
+            arch=wanted.arch or ("arm64" if "arm64" in type_.archs else "x86_64"),
+        )
     by_family: dict[str, Offer] = {}
     for offer in _fitting(wanted, types, prices, ()):
         if offer.type.family != type_.family:
@@ -85,10 +92,13 @@ def _fitting(
     return sorted(offers, key=_order)
 
 
-def _order(offer: Offer) -> tuple[bool, Decimal, int, int, str]:
+def _order(offer: Offer) -> tuple[bool, Decimal, int, int, bool, int, str]:
+    """By price; of one price, or with none known, the smallest, without disks of its own, the newest."""
     one = offer.type
     per_hour = offer.price.per_hour if offer.price else Decimal(0)
-    return offer.price is None, per_hour, one.vcpus, one.memory_bytes, one.name
+    size = one.vcpus, one.memory_bytes, one.local_disk_bytes > 0
+    digits = re.search(r"[0-9]+", one.family, re.ASCII)
+    return offer.price is None, per_hour, *size, -int(digits[0]) if digits else 0, one.name
 
 
 def _named(
@@ -109,16 +119,15 @@ def _named(
         raise UsageError(
             f"{name} will not do: {problem}.",
             why=f"It has {describe_type(one)}, {' or '.join(one.archs) or 'unknown processors'}.",
-            hint=f"The cheapest that would do is {others[0].describe()}." if others else "",
+            hint=f"This would do: {others[0].describe()}" if others else "",
         )
     return Choice(offer=Offer(type=one, price=prices.get(name)), named=True)
 
 
 def _nothing_fits(wanted: Wanted, types: Mapping[str, InstanceType], region: str) -> UsageError:
-    asked = [
-        f"{wanted.cpus or DEFAULT_CPUS:g} processors",
-        f"{least_memory_bytes(wanted) / 1e9:.3g} GB for the notebook",
-    ]
+    asked = [f"{wanted.cpus or DEFAULT_CPUS:g} processors"]
+    if memory := least_memory_bytes(wanted):
+        asked.append(f"{memory / 1e9:.3g} GB for the notebook")
     if wanted.gpus:
         asked.append(f"{wanted.gpus} GPU{'s' if wanted.gpus > 1 else ''}")
     asked.append(wanted.arch or DEFAULT_ARCH)

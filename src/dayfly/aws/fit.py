@@ -7,6 +7,8 @@ Left out, unless named:
   time nor its price could be foretold.
 - bare metal: it takes many minutes to boot, and whole hosts.
 - types of previous generations: dearer for what they do, and scarce.
+- types made for one kind of work (FPGAs, accelerators that are no GPUs, clusters), which a notebook would pay
+  and not use, and of which a new account may have none.
 - parts of a GPU, and GPUs that are not NVIDIA's: the machine image has drivers for whole ones of NVIDIA.
 """
 
@@ -57,10 +59,11 @@ def count_gpus(text: str | None) -> int:
 
 def eligible(one: InstanceType, wanted: Wanted) -> bool:
     """Whether a type is taken that nobody has named (see the top of this module)."""
-    plain = one.current_generation and not (one.bare_metal or one.burstable or one.family.endswith("-flex"))
+    steady = not (one.burstable or one.family.endswith("-flex"))
+    plain = one.current_generation and steady and not (one.bare_metal or one.special)
     if wanted.gpus:
         return plain and one.gpu_maker.upper() in {"NVIDIA", ""} and one.gpu_share >= 1
-    return plain and not one.gpus
+    return plain and not one.gpu_name
 
 
 def fits(one: InstanceType, wanted: Wanted) -> bool:

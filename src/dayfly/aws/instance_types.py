@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TYPES_FOR = timedelta(days=7)
 _MIB = 1 << 20
 _GB = 10**9
+_SPECIAL = ("FpgaInfo", "InferenceAcceleratorInfo", "NeuronInfo", "MediaAcceleratorInfo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,14 @@ class InstanceType:
     archs: tuple[str, ...]
     """EC2's words: `x86_64`, `arm64`, `i386`, …"""
     gpus: int = 0
+    """Whole ones: 0 where several machines share one."""
     gpu_memory_bytes: int = 0
     gpu_name: str = ""
     gpu_maker: str = ""
     gpu_share: float = 1.0
     """How much of a GPU each of its GPUs is: below 1 where several machines share one."""
+    special: bool = False
+    """Made for one kind of work: FPGAs, accelerators that are no GPUs, clusters."""
     burstable: bool = False
     bare_metal: bool = False
     current_generation: bool = True
@@ -94,6 +98,7 @@ def read_instance_type(info: InstanceTypeInfoTypeDef) -> InstanceType | None:
         gpu_name=first.get("Name", ""),
         gpu_maker=first.get("Manufacturer", ""),
         gpu_share=first.get("GpuPartitionSize", 1.0) or 1.0,
+        special=any(part in info for part in _SPECIAL) or name.startswith("hpc"),
         burstable=info.get("BurstablePerformanceSupported", False),
         bare_metal=info.get("BareMetal", False),
         current_generation=info.get("CurrentGeneration", True),

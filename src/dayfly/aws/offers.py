@@ -57,10 +57,11 @@ class Choice:
 
 def describe_type(one: InstanceType) -> str:
     """`8 vCPUs, 32 GiB`, with its GPUs where it has some."""
-    parts = [f"{one.vcpus} vCPU{'s' if one.vcpus != 1 else ''}", f"{one.memory_bytes / _GIB:,.4g} GiB"]
+    memory = f"{one.memory_bytes / _GIB:,.2f}".rstrip("0").rstrip(".")
+    parts = [f"{one.vcpus} vCPU{'s' if one.vcpus != 1 else ''}", f"{memory} GiB"]
     if one.gpus:
-        memory = f" with {one.gpu_memory_bytes / _GIB:,.0f} GiB" if one.gpu_memory_bytes else ""
-        parts.append(f"{one.gpus} x {one.gpu_name or 'GPU'}{memory}")
+        theirs = f" with {one.gpu_memory_bytes / _GIB:,.0f} GiB" if one.gpu_memory_bytes else ""
+        parts.append(f"{one.gpus} x {one.gpu_name or 'GPU'}{theirs}")
     return ", ".join(parts)
 
 

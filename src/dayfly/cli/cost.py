@@ -31,7 +31,7 @@ _AT_ONCE = 16
 def cost(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run id, a prefix that only one run has, or `last`."),
+        typer.Argument(metavar="RUN", help="A run id, a prefix that only one run has, or `last`."),
     ] = None,
     since: Annotated[
         str, typer.Option("--since", metavar="DURATION", help="How far back to look for runs, such as 30d.")
