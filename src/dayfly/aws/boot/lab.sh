@@ -4,7 +4,7 @@ dir=$W/work at=/dayfly/project
 mkdir -p "$dir"
 chown "$DAYFLY_USER" "$dir"
 common "dayfly-$ID-unpack"
-docker run "${ARGS[@]}" --network none --mount "type=bind,source=$dir,target=$at" --mount "$BUNDLE" "${OWN[@]}" -c '
+docker run "${ARGS[@]}" --network none --mount "type=bind,source=$dir,target=$at" --mount "$BUNDLE" "${PYTHON[@]}" -c '
 import pathlib, sys
 from dayfly.snapshot.unpack import unpack_bundle
 unpack_bundle(pathlib.Path("/dayfly/snapshot.bundle"), pathlib.Path(sys.argv[1]), commit=sys.argv[2])' \
@@ -15,7 +15,7 @@ keeper "$dir" "$at" dayfly.keeper.lab "$at" "$BUCKET" "$DAYFLY_PREFIX/work"
 JUPYTER_TOKEN=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 export JUPYTER_TOKEN
 notebook "$dir" "$at"
-docker run "${ARGS[@]}" --init --workdir "$at" --env JUPYTER_TOKEN --publish 127.0.0.1:8888:8888 "${OWN[@]}" -c '
+docker run "${ARGS[@]}" --init --workdir "$at" --env JUPYTER_TOKEN --publish 127.0.0.1:8888:8888 "${PYTHON[@]}" -c '
 import os, sys
 from dayfly.runner.probe import find_python
 python = find_python(os.environ)["executable"]
