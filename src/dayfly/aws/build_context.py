@@ -19,19 +19,15 @@ A machine is new, so there are no cache mounts in it: with them, its builder wou
 
 from __future__ import annotations
 
-import hashlib
 import re
-import stat
 import tarfile
 import tempfile
 from dataclasses import dataclass
-from gzip import GzipFile
-from importlib import resources
-from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 from dayfly._version import __version__
+from dayfly.aws.archive import add_bytes, add_folder, add_path, file_sha256, open_archive
+from dayfly.aws.boot import build_script
 from dayfly.aws.build_checks import build_arguments, check_secrets, check_size, file_sizes
 from dayfly.environment.generate import without_cache_mounts
 from dayfly.environment.layer import CACHE_MOUNT, layer_dockerfile, write_layer_context
@@ -75,27 +71,19 @@ def write_build_context(  # noqa: PLR0913 -- what it is made of, what must not g
     sizes = dict(file_sizes(plan))
     check_size(sizes, size_limit)
     check_secrets(plan, sizes, allowed=allowed, root=root)
-    with target.open("wb") as written:
-        hashing = _Hashing(written)
-        with (
-            GzipFile(filename="", mode="wb", fileobj=hashing, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            _add_bytes(archive, "plan.env", settings)
-            _add_bytes(archive, "build.sh", script if script is not None else build_script(), program=True)
-            _add_base(archive, plan, arguments)
-            _add_layer(archive, plan)
+    with open_archive(target) as archive:
+        add_bytes(archive, "plan.env", settings)
+        add_bytes(
+            archive, "build.sh", script if script is not None else build_script().encode(), program=True
+        )
+        _add_base(archive, plan, arguments)
+        _add_layer(archive, plan)
     return BuildContext(
-        sha256=hashing.hexdigest(),
+        sha256=file_sha256(target),
         size_bytes=target.stat().st_size,
         files=len(sizes),
         files_bytes=sum(sizes.values()),
     )
-
-
-def build_script() -> bytes:
-    """`build.sh`, which the boot script runs on a machine whose task is to build."""
-    return resources.files("dayfly.aws").joinpath("boot", "build.sh").read_bytes()
 
 
 def layer_dockerfile_for_any_user(base_tag: str) -> str:
@@ -129,76 +117,18 @@ def _plan_env(plan: ImagePlan, tag: str) -> bytes:
 
 def _add_base(archive: tarfile.TarFile, plan: ImagePlan, arguments: bytes) -> None:
     text = plan.dockerfile if plan.dockerfile_path is not None else without_cache_mounts(plan.dockerfile)
-    _add_bytes(archive, "base/Dockerfile", text.encode())
-    _add_bytes(archive, "base/Dockerfile.dockerignore", b"# The context holds what is wanted already.\n")
-    _add_bytes(archive, "base/build-args", arguments)
-    _add_folder(archive, "base/context")
+    add_bytes(archive, "base/Dockerfile", text.encode())
+    add_bytes(archive, "base/Dockerfile.dockerignore", b"# The context holds what is wanted already.\n")
+    add_bytes(archive, "base/build-args", arguments)
+    add_folder(archive, "base/context")
     for name in sorted(plan.files):
-        _add_path(archive, plan.context / name, f"base/context/{name}")
+        add_path(archive, plan.context / name, f"base/context/{name}")
 
 
 def _add_layer(archive: tarfile.TarFile, plan: ImagePlan) -> None:
-    _add_bytes(archive, "layer/Dockerfile", layer_dockerfile_for_any_user(plan.base_tag).encode())
-    _add_folder(archive, "layer/context")
+    add_bytes(archive, "layer/Dockerfile", layer_dockerfile_for_any_user(plan.base_tag).encode())
+    add_folder(archive, "layer/context")
     with tempfile.TemporaryDirectory(prefix="dayfly-layer-") as folder:
         write_layer_context(Path(folder))
         for path in sorted(Path(folder).rglob("*")):
-            _add_path(archive, path, f"layer/context/{path.relative_to(folder).as_posix()}")
-
-
-def _add_path(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    """A file, link or folder with nothing of its owner or age; what is not there is left out."""
-    try:
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            entry = _entry(name, tarfile.SYMTYPE, 0o777)
-            entry.linkname = str(path.readlink())
-            archive.addfile(entry)
-        elif stat.S_ISDIR(mode):
-            _add_folder(archive, name)
-        elif stat.S_ISREG(mode):
-            with path.open("rb") as file:
-                entry = _entry(name, tarfile.REGTYPE, 0o755 if mode & stat.S_IXUSR else 0o644)
-                entry.size = path.stat().st_size
-                archive.addfile(entry, file)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ImageError(f"{path} cannot be packed for the machine.", why=str(error)) from error
-
-
-def _add_folder(archive: tarfile.TarFile, name: str) -> None:
-    archive.addfile(_entry(name, tarfile.DIRTYPE, 0o755))
-
-
-def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes, *, program: bool = False) -> None:
-    entry = _entry(name, tarfile.REGTYPE, 0o755 if program else 0o644)
-    entry.size = len(content)
-    archive.addfile(entry, BytesIO(content))
-
-
-def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.mode = kind, mode
-    return entry
-
-
-class _Hashing:
-    """A file that is hashed as it is written."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write all of `data`."""
-        self._digest.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        """Hand on what is buffered."""
-        self._file.flush()
-
-    def hexdigest(self) -> str:
-        """SHA-256 of what was written."""
-        return self._digest.hexdigest()
+            add_path(archive, path, f"layer/context/{path.relative_to(folder).as_posix()}")

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from dayfly.environment.image import Image
     from dayfly.environment.plan import ImagePlan
 
+OnOption = Annotated[
+    str, typer.Option("--on", metavar="BACKEND", help="Where: docker (this machine's engine), ec2.")
+]
+_MACHINE = "The machine (--on ec2)"
 image = typer.Typer(no_args_is_help=True, help="Build and look after the image that notebooks run in.")
+_CLOUD_SETTINGS = ("image", "aws", "arch", "disk", "timeout", "allow_secrets")
 _NOT_THE_IMAGES = (".git", ".dayfly", ".venv")
 
 
@@ -34,9 +39,55 @@ def key(as_json: JsonOption = False) -> None:
 @image.command()
 def build(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build everything anew.")] = False,
+    on: OnOption = "docker",
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="The instance type. Default: the cheapest that fits.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    disk: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Its disk: 100GB.", rich_help_panel=_MACHINE)
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long it may take.", rich_help_panel=_MACHINE)
+    ] = "1h",
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", "-d", help="Begin it, print its id and return.", rich_help_panel=_MACHINE),
+    ] = False,
+    attach: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Follow one that was begun before.", rich_help_panel=_MACHINE),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Say what it would be built on, for how much.", rich_help_panel=_MACHINE
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="Do not ask, also where no price is known.", rich_help_panel=_MACHINE
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the image, unless it is up to date. Prints its tag."""
+    """Build the image, unless it is up to date. Prints its tag; of one built by a machine, its digest too."""
+    if _is_cloud(on, attach=attach, alone=no_cache):
+        _build_on_machine(
+            instance, disk, timeout, attach, detach=detach, dry_run=dry_run, yes=yes, as_json=as_json
+        )
+        return
+    if instance or disk or detach or dry_run:
+        from dayfly.errors import UsageError
+
+        raise UsageError(
+            "--instance, --disk, --detach and --dry-run are for a machine.", hint="Add: --on ec2"
+        )
     from dayfly.cli.text import format_duration, format_size, safe_text
     from dayfly.environment.image import build_image, find_image
     from dayfly.runner.clock import steady_s
@@ -57,9 +108,58 @@ def build(
     typer.echo(built.tag)
 
 
+def _is_cloud(on: str, *, attach: str | None = None, alone: bool = False) -> bool:
+    from dayfly.errors import UsageError
+
+    if on not in {"docker", "ec2"}:
+        raise UsageError(f"Images cannot be on {on!r}.", why="They are on: docker, ec2.")
+    if on == "ec2" and alone:
+        raise UsageError(
+            "--no-cache is for this machine's engine.", why="A machine in AWS is new: it has none."
+        )
+    return on == "ec2" or attach is not None
+
+
+def _build_on_machine(
+    instance: str | None,
+    disk: str | None,
+    timeout: str,
+    attach: str | None,
+    *,
+    detach: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    from dayfly.cli.cloud_place import open_place
+    from dayfly.cli.image_cloud import attach_build, build_on_machine
+    from dayfly.project.load import load_project
+
+    flags = {"disk": disk, "timeout": timeout}
+    project = load_project(Path.cwd(), os.environ, flags, only=_CLOUD_SETTINGS)
+    if attach is not None:
+        attach_build(open_place(project), attach, as_json=as_json)
+        return
+    build_on_machine(
+        project,
+        instance=instance,
+        timeout_s=project.settings.timeout or 0.0,
+        detach=detach,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
 @image.command()
-def ls(as_json: JsonOption = False) -> None:
-    """List the images of all projects, newest first."""
+def ls(on: OnOption = "docker", as_json: JsonOption = False) -> None:
+    """List the images of all projects, newest first; with --on ec2, those in this project's repository."""
+    if _is_cloud(on):
+        from dayfly.cli.image_cloud import list_repository
+        from dayfly.project.load import load_project
+
+        list_repository(load_project(Path.cwd(), os.environ, only="aws"), as_json=as_json)
+        return
     from dayfly.cli.text import format_size, format_when, print_table
     from dayfly.environment.image import list_images
 
@@ -107,19 +207,32 @@ def rm(
 def push(
     registry: Annotated[
         str | None,
-        typer.Argument(metavar="[REGISTRY]", help="Such as ghcr.io/someone. Default: the one in image.name."),
+        typer.Argument(
+            metavar="[REGISTRY]",
+            help="Such as ghcr.io/someone, where you are logged in. Default: the one in image.name, else "
+            "the project's repository in AWS.",
+        ),
     ] = None,
 ) -> None:
-    """Push the image to a registry, where you are logged in with docker. Prints its name and digest."""
-    from dayfly.environment.image import find_image, push_image, registry_reference
+    """Push the image to a registry, or to the project's repository in AWS. Prints its name and digest."""
+    from dayfly.cli.cloud_place import find_place
+    from dayfly.cli.image_cloud import push_to_repository
+    from dayfly.environment.image import find_image, has_registry, push_image, registry_reference
     from dayfly.errors import ImageError
+    from dayfly.project.load import load_project
 
     docker = _docker()
     plan = _plan(docker, engine=True)
-    reference = registry_reference(plan, registry)
+    place = None
+    if registry is None and not has_registry(plan):
+        place = find_place(load_project(Path.cwd(), os.environ, only="aws"))
+    reference = "" if place is not None else registry_reference(plan, registry)
     found = find_image(docker, plan)
     if found is None:
         raise ImageError("The image is not built.", hint="Build it with: dayfly image build")
+    if place is not None:
+        push_to_repository(place, docker, plan, found)
+        return
     digest = push_image(docker, found, reference)
     typer.echo(f"{reference}@{digest}")
 

@@ -190,18 +190,23 @@ def _inspect(docker: Docker, ids: list[str]) -> list[dict[str, Any]]:
     return list(json.loads(docker.try_run(["image", "inspect", *ids]).stdout or "[]")) if ids else []
 
 
+def has_registry(plan: ImagePlan) -> bool:
+    """Whether the image's own name says to which registry it goes."""
+    first, slash, _ = plan.name.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost")
+
+
 def registry_reference(plan: ImagePlan, registry: str | None) -> str:
     """What the image is called in a registry. Raises ImageError when none is known."""
-    first, slash, _ = plan.name.partition("/")
-    has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
     place = (registry or "").removeprefix("https://").rstrip("/")
     if place and not plan.name.startswith(f"{place}/"):
         return f"{place}/{plan.tag}"
-    if not place and not has_registry:
+    if not place and not has_registry(plan):
         raise ImageError(
             "It is not known where the image is to be pushed.",
-            why=f"Its name, {plan.name}, names no registry.",
-            hint="Name one: dayfly image push ghcr.io/someone; or set [image] name in dayfly.toml.",
+            why=f"Its name, {plan.name}, names no registry, and the project has no base stack in AWS.",
+            hint="Name one: dayfly image push ghcr.io/someone; or set [image] name in dayfly.toml;\n"
+            "or give the project a repository in AWS: dayfly cloud up",
         )
     return plan.tag
 
