@@ -1,6 +1,7 @@
 """A machine as a value: what its stack is given, and what is said when there can be none."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def make_plan(task: Task = "run", **changes: object) -> MachinePlan:
     return MachinePlan(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def make_run_parameters(**changes: object) -> dict[str, str]:
+def make_run_parameters(**changes: Any) -> dict[str, str]:
     request = make_request(
         backend="ec2",
         snapshot=SnapshotSource(commit="c" * 40, tree="d" * 40, checkout="/dayfly/project"),
