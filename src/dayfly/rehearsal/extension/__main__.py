@@ -21,9 +21,9 @@ def main() -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from . import codecommit, control, discovery, dispatch, guards, instances, resources, scheduler
+    from . import codecommit, control, discovery, dispatch, fixes, guards, inner, instances, resources, scheduler
 
-    for part in (dispatch, instances, resources, scheduler, discovery, codecommit, guards):
+    for part in (dispatch, instances, resources, fixes, scheduler, discovery, codecommit, guards, inner):
         part.install()
     config = Config()
     config.bind = [f"fd://{sys.argv[1]}"]

@@ -27,6 +27,7 @@ _TAGS: dict[str, dict[str, str]] = {}
 
 def install() -> None:
     """Add the service and its resource type."""
+    reset()  # an earlier emulator's, which knew them in its memory alone
     dispatch.add_service("codecommit", "CodeCommit_20150413", _handle)
     provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
         "create": _create_resource,

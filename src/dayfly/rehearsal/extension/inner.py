@@ -1,0 +1,207 @@
+"""What CloudFormation itself is allowed to do: with the role it was given, else with its caller's rights.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html: with a service role
+"CloudFormation uses the role's credentials", without one those of the caller; and "for all future operations" on a
+stack it uses the role that the stack was made with. The actions of each resource type are those of its public schema
+(`handlers.permissions`), as far as machine stacks have such types; other types are not asked here: the policy of who
+sets up is held to those schemas by tests of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ministack.services.cloudformation as cloudformation
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import ec2
+from ministack.services.cloudformation import handlers, stacks
+
+from . import guards, policy
+from .dispatch import Call, add_guard
+from .world import Answer
+
+Right = tuple[str, str, dict[str, Any]]
+"""Action, ARN, condition keys."""
+Properties = dict[str, Any]
+_WHO: list[str] = []
+"""Who asked for the CloudFormation call that is being carried out."""
+
+
+def install() -> None:
+    """Ask before each resource is made or deleted, and keep what a stack was made with."""
+    add_guard(_remember)
+    handlers._ACTION_HANDLERS["CreateStack"] = _create_stack(handlers._ACTION_HANDLERS["CreateStack"])
+    handlers._ACTION_HANDLERS["DeleteStack"] = _delete_stack(handlers._ACTION_HANDLERS["DeleteStack"])
+    handlers._ACTION_HANDLERS["DescribeStacks"] = _describe_stacks(handlers._ACTION_HANDLERS["DescribeStacks"])
+    stacks._provision_resource = _provision(stacks._provision_resource)
+    stacks._delete_resource = _delete(stacks._delete_resource)
+
+
+def _remember(call: Call) -> Answer | None:
+    if call.service == "cloudformation":
+        _WHO[:] = [call.caller]
+    return None
+
+
+def _parameter(parameters: dict[str, Any], name: str) -> str:
+    value = parameters.get(name, "")
+    return str(value[0] if isinstance(value, list) and value else value or "")
+
+
+def _create_stack(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
+    def create(parameters: Any) -> Answer:
+        name = _parameter(parameters, "StackName")
+        before = cloudformation._stacks.get(name)
+        answer = original(parameters)
+        made = cloudformation._stacks.get(name)
+        if made is not None and made is not before:
+            made["_role"] = _parameter(parameters, "RoleARN")
+            made["_who"] = [made["_role"] or _WHO[0]]
+            made["_create_token"] = _parameter(parameters, "ClientRequestToken")
+        return answer
+
+    return create
+
+
+def _delete_stack(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
+    def delete(parameters: Any) -> Answer:
+        stack = handlers._resolve_stack(_parameter(parameters, "StackName"))
+        if stack is not None and "_who" in stack:
+            stack["_role"] = _parameter(parameters, "RoleARN") or stack["_role"]
+            stack["_who"] = [stack["_role"] or _WHO[0]]
+        return original(parameters)
+
+    return delete
+
+
+def _describe_stacks(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
+    """RoleARN, which ministack leaves out."""
+
+    def describe(parameters: Any) -> Answer:
+        status, headers, body = original(parameters)
+        text = body.decode() if isinstance(body, bytes) else str(body)
+        for stack in cloudformation._stacks.values():
+            if stack.get("_role"):
+                named = f"<StackId>{stack['StackId']}</StackId>"
+                text = text.replace(named, f"{named}<RoleARN>{stack['_role']}</RoleARN>")
+        return status, headers, text.encode()
+
+    return describe
+
+
+def _provision(original: Callable[..., Any]) -> Callable[..., Any]:
+    def provision(kind: str, logical_id: str, properties: Properties, stack_name: str) -> Any:
+        _check(stack_name, _rights_to_make(kind, properties))
+        return original(kind, logical_id, properties, stack_name)
+
+    return provision
+
+
+def _delete(original: Callable[..., Any]) -> Callable[..., Any]:
+    def delete(
+        kind: str, physical_id: str, properties: Properties, stack_name: str = "", logical_id: str = ""
+    ) -> Any:
+        _check(stack_name, _rights_to_delete(kind, physical_id, properties))
+        return original(kind, physical_id, properties, stack_name, logical_id)
+
+    return delete
+
+
+def _check(stack_name: str, rights: list[Right]) -> None:
+    stack = cloudformation._stacks.get(stack_name) or {}
+    who = (stack.get("_who") or [f"arn:aws:iam::{get_account_id()}:root"])[0]
+    for action, resource, context in rights:
+        if not policy.allows(who, action, resource, context):
+            acting = who.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/AWSCloudFormation"
+            raise ValueError(
+                f'Resource handler returned message: "User: {acting} is not authorized to perform: {action} on '
+                f"resource: {resource} because no identity-based policy allows the {action} action "
+                '(Service: Ec2, Status Code: 403)" (HandlerErrorCode: AccessDenied)'
+            )
+
+
+def _ec2_arn(kind: str) -> str:
+    return f"arn:aws:ec2:{get_region()}:{get_account_id()}:{kind}"
+
+
+def _tag_rights(kind: str, tags: dict[str, str], by: str) -> list[Right]:
+    """Tags that are set by the call that makes a thing need ec2:CreateTags, in that call."""
+    if not tags:
+        return []
+    return [("ec2:CreateTags", _ec2_arn(kind), policy.request_tags(tags) | {"ec2:CreateAction": by})]
+
+
+def _tags(listed: Any) -> dict[str, str]:
+    """What CloudFormation sets itself (`aws:…`) needs no right."""
+    return {one["Key"]: one["Value"] for one in listed or [] if not one["Key"].startswith("aws:")}
+
+
+def _rights_to_make(kind: str, properties: Properties) -> list[Right]:
+    tags = _tags(properties.get("Tags"))
+    match kind:
+        case "AWS::EC2::Instance":
+            return _rights_to_launch(properties, tags)
+        case "AWS::EC2::SecurityGroup":
+            made = _ec2_arn("security-group/*")
+            rights: list[Right] = [
+                ("ec2:CreateSecurityGroup", made, policy.request_tags(tags)),
+                ("ec2:CreateSecurityGroup", _ec2_arn(f"vpc/{properties.get('VpcId', ec2._DEFAULT_VPC_ID)}"), {}),
+                *_tag_rights("security-group/*", tags, "CreateSecurityGroup"),
+            ]
+            own = {f"aws:resourcetag/{key}".lower(): value for key, value in tags.items()}
+            if properties.get("SecurityGroupIngress"):
+                rights.append(("ec2:AuthorizeSecurityGroupIngress", made, own))
+            if properties.get("SecurityGroupEgress"):
+                rights.append(("ec2:AuthorizeSecurityGroupEgress", made, own))
+                rights.append(("ec2:RevokeSecurityGroupEgress", made, own))
+            return rights
+        case "AWS::EC2::LaunchTemplate":
+            specs = properties.get("TagSpecifications") or []
+            tags = {key: value for spec in specs for key, value in _tags(spec["Tags"]).items()}
+            made = _ec2_arn("launch-template/*")
+            rights = [("ec2:CreateLaunchTemplate", made, policy.request_tags(tags))]
+            return rights + _tag_rights("launch-template/*", tags, "CreateLaunchTemplate")
+        case "AWS::EC2::EIPAssociation":
+            named = (f"elastic-ip/{properties['AllocationId']}", f"instance/{properties['InstanceId']}")
+            return [("ec2:AssociateAddress", _ec2_arn(one), {}) for one in named]
+    return []
+
+
+def _rights_to_launch(properties: Properties, tags: dict[str, str]) -> list[Right]:
+    """RunInstances asks for each thing that it makes or uses."""
+    requested = policy.request_tags(tags)
+    propagates = str(properties.get("PropagateTagsToVolumeOnCreation", "false")).lower() == "true"
+    rights: list[Right] = [
+        ("ec2:RunInstances", _ec2_arn("instance/*"), requested),
+        ("ec2:RunInstances", _ec2_arn("volume/*"), requested if propagates else {}),
+        ("ec2:RunInstances", _ec2_arn("network-interface/*"), {}),
+        ("ec2:RunInstances", f"arn:aws:ec2:{get_region()}::image/{properties.get('ImageId', '*')}", {}),
+        *_tag_rights("instance/*", tags, "RunInstances"),
+        *(_tag_rights("volume/*", tags, "RunInstances") if propagates else []),
+    ]
+    if subnet := properties.get("SubnetId"):
+        rights.append(("ec2:RunInstances", _ec2_arn(f"subnet/{subnet}"), {}))
+    for group in properties.get("SecurityGroupIds") or []:
+        rights.append(("ec2:RunInstances", _ec2_arn(f"security-group/{group}"), {}))
+    if template := (properties.get("LaunchTemplate") or {}).get("LaunchTemplateId"):
+        rights.append(("ec2:RunInstances", _ec2_arn(f"launch-template/{template}"), {}))
+    if key := properties.get("KeyName"):
+        rights.append(("ec2:RunInstances", _ec2_arn(f"key-pair/{key}"), {}))
+    role = guards.profile_role(str(properties.get("IamInstanceProfile") or ""))
+    if role is not None:
+        rights.append(("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}))
+    return rights
+
+
+def _rights_to_delete(kind: str, physical_id: str, properties: Properties) -> list[Right]:
+    match kind:
+        case "AWS::EC2::Instance":
+            return [("ec2:TerminateInstances", _ec2_arn(f"instance/{physical_id}"), {})]
+        case "AWS::EC2::SecurityGroup":
+            return [("ec2:DeleteSecurityGroup", _ec2_arn(f"security-group/{physical_id}"), {})]
+        case "AWS::EC2::LaunchTemplate":
+            return [("ec2:DeleteLaunchTemplate", _ec2_arn(f"launch-template/{physical_id}"), {})]
+        case "AWS::EC2::EIPAssociation":
+            return [("ec2:DisassociateAddress", _ec2_arn(f"elastic-ip/{properties['AllocationId']}"), {})]
+    return []
