@@ -293,7 +293,7 @@ result() { # result.json, where no runner writes one
   if [[ $TASK == run ]]; then
     echo "{\"run_id\": \"$ID\", \"state\": \"never_started\", \"started\": \"$AT\", \"ended\": \"$AT\", \"duration_s\": 0, \"cells\": {}, $(<"$R/failed/why")}"
   else
-    echo "{\"state\": \"failed\", $(sed 's/, "reason.*//' "$R/failed/why")}"
+    echo "{\"state\": \"failed\", $(<"$R/failed/why")}"
   fi
 }
 end() {
