@@ -17,7 +17,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 from ministack.services.cloudformation import handlers, stacks
 
-from . import guards, policy
+from . import guards, instances, policy
 from .dispatch import Call, add_guard
 from .world import Answer
 
@@ -149,7 +149,7 @@ def _rights_to_make(kind: str, properties: Properties) -> list[Right]:
                 ("ec2:CreateSecurityGroup", _ec2_arn(f"vpc/{properties.get('VpcId', ec2._DEFAULT_VPC_ID)}"), {}),
                 *_tag_rights("security-group/*", tags, "CreateSecurityGroup"),
             ]
-            own = {f"aws:resourcetag/{key}".lower(): value for key, value in tags.items()}
+            own: dict[str, Any] = {f"aws:resourcetag/{key}".lower(): value for key, value in tags.items()}
             if properties.get("SecurityGroupIngress"):
                 rights.append(("ec2:AuthorizeSecurityGroupIngress", made, own))
             if properties.get("SecurityGroupEgress"):
@@ -163,35 +163,67 @@ def _rights_to_make(kind: str, properties: Properties) -> list[Right]:
             rights = [("ec2:CreateLaunchTemplate", made, policy.request_tags(tags))]
             return rights + _tag_rights("launch-template/*", tags, "CreateLaunchTemplate")
         case "AWS::EC2::EIPAssociation":
-            named = (f"elastic-ip/{properties['AllocationId']}", f"instance/{properties['InstanceId']}")
+            address, instance = properties["AllocationId"], properties["InstanceId"]
+            named = (f"elastic-ip/{address}", f"instance/{instance}", "network-interface/*")
             return [("ec2:AssociateAddress", _ec2_arn(one), {}) for one in named]
     return []
 
 
 def _rights_to_launch(properties: Properties, tags: dict[str, str]) -> list[Right]:
-    """RunInstances asks for each thing that it makes or uses."""
-    requested = policy.request_tags(tags)
+    """RunInstances asks for each thing that it makes or uses, with keys that tell of it (list_amazonec2.html)."""
+    asked = instances.with_template(properties)
     propagates = str(properties.get("PropagateTagsToVolumeOnCreation", "false")).lower() == "true"
-    rights: list[Right] = [
-        ("ec2:RunInstances", _ec2_arn("instance/*"), requested),
-        ("ec2:RunInstances", _ec2_arn("volume/*"), requested if propagates else {}),
-        ("ec2:RunInstances", _ec2_arn("network-interface/*"), {}),
-        ("ec2:RunInstances", f"arn:aws:ec2:{get_region()}::image/{properties.get('ImageId', '*')}", {}),
-        *_tag_rights("instance/*", tags, "RunInstances"),
-        *(_tag_rights("volume/*", tags, "RunInstances") if propagates else []),
+    subnet = ec2._subnets.get(str(asked.get("SubnetId"))) or {}
+    network = {"ec2:Vpc": _ec2_arn(f"vpc/{subnet.get('VpcId', ec2._DEFAULT_VPC_ID)}")}
+    own = policy.request_tags(tags)
+    used: list[tuple[str, dict[str, Any]]] = [
+        ("instance/*", own | _instance_keys(asked)),
+        ("volume/*", _volume_keys(asked) | (own if propagates else {})),
+        ("network-interface/*", network),
+        *((f"security-group/{group}", network) for group in asked.get("SecurityGroupIds") or []),
     ]
-    if subnet := properties.get("SubnetId"):
-        rights.append(("ec2:RunInstances", _ec2_arn(f"subnet/{subnet}"), {}))
-    for group in properties.get("SecurityGroupIds") or []:
-        rights.append(("ec2:RunInstances", _ec2_arn(f"security-group/{group}"), {}))
+    if subnet:
+        used.append((f"subnet/{subnet['SubnetId']}", network))
     if template := (properties.get("LaunchTemplate") or {}).get("LaunchTemplateId"):
-        rights.append(("ec2:RunInstances", _ec2_arn(f"launch-template/{template}"), {}))
-    if key := properties.get("KeyName"):
-        rights.append(("ec2:RunInstances", _ec2_arn(f"key-pair/{key}"), {}))
-    role = guards.profile_role(str(properties.get("IamInstanceProfile") or ""))
+        used.append((f"launch-template/{template}", {}))
+    if key := asked.get("KeyName"):
+        used.append((f"key-pair/{key}", {}))
+    if _is_spot(asked):
+        used.append(("spot-instances-request/*", {}))
+    rights: list[Right] = [("ec2:RunInstances", _ec2_arn(kind), context) for kind, context in used]
+    image = f"arn:aws:ec2:{get_region()}::image/{asked.get('ImageId', '*')}"
+    rights.append(("ec2:RunInstances", image, {}))
+    rights += _tag_rights("instance/*", tags, "RunInstances")
+    rights += _tag_rights("volume/*", tags, "RunInstances") if propagates else []
+    role = guards.profile_role(str(asked.get("IamInstanceProfile") or ""))
     if role is not None:
         rights.append(("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}))
     return rights
+
+
+def _is_spot(asked: Properties) -> bool:
+    return bool((asked.get("InstanceMarketOptions") or {}).get("MarketType") == "spot")
+
+
+def _instance_keys(asked: Properties) -> dict[str, Any]:
+    metadata = asked.get("MetadataOptions") or {}
+    return {
+        "ec2:InstanceType": str(asked.get("InstanceType", "")),
+        "ec2:InstanceMarketType": "spot" if _is_spot(asked) else "on-demand",
+        "ec2:MetadataHttpTokens": str(metadata.get("HttpTokens", "optional")),
+        "ec2:MetadataHttpEndpoint": str(metadata.get("HttpEndpoint", "enabled")),
+        "ec2:MetadataHttpPutResponseHopLimit": str(metadata.get("HttpPutResponseHopLimit", 1)),
+        "ec2:InstanceProfile": f"arn:aws:iam::{get_account_id()}:instance-profile/{asked.get('IamInstanceProfile')}",
+    }
+
+
+def _volume_keys(asked: Properties) -> dict[str, Any]:
+    disk = (asked.get("BlockDeviceMappings") or [{}])[0].get("Ebs", {})
+    return {
+        "ec2:Encrypted": str(disk.get("Encrypted", "false")).lower(),
+        "ec2:VolumeSize": str(disk.get("VolumeSize", 8)),
+        "ec2:VolumeType": str(disk.get("VolumeType", "gp3")),
+    }
 
 
 def _rights_to_delete(kind: str, physical_id: str, properties: Properties) -> list[Right]:

@@ -42,7 +42,7 @@ def install() -> None:
 def create(logical_id: str, properties: Properties, stack_name: str) -> tuple[str, dict[str, str]]:
     """Launch one. Raises ValueError with AWS's words when there is no capacity, no quota or a wrong property."""
     ec2._ensure_defaults_initialized()
-    asked = _with_template(properties)
+    asked = with_template(properties)
     for name in ("ImageId", "InstanceType"):
         if not asked.get(name):
             raise ValueError(f"The request must contain the parameter {name}")
@@ -78,7 +78,7 @@ def create(logical_id: str, properties: Properties, stack_name: str) -> tuple[st
     return instance["InstanceId"], {name: instance[name] for name in attributes} | zone
 
 
-def _with_template(properties: Properties) -> Properties:
+def with_template(properties: Properties) -> Properties:
     """The properties, upon those of the launch template's version."""
     named = properties.get("LaunchTemplate")
     if not named:
