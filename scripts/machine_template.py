@@ -1,0 +1,43 @@
+# ruff: noqa: INP001 -- a script, in no package
+"""Put src/dayfly/aws/boot/boot.sh into machine.yaml, between the two comments that name it.
+
+`--check` writes nothing, and fails when the template has another script.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+AWS = Path(__file__).parents[1] / "src" / "dayfly" / "aws"
+SCRIPT = AWS / "boot" / "boot.sh"
+TEMPLATE = AWS / "templates" / "machine.yaml"
+_BEGIN = "              # boot.sh: scripts/machine_template.py writes what stands between these two comments.\n"
+_END = "              # end of boot.sh\n"
+
+
+def with_script(template: str, script: str) -> str:
+    """The template with `script` as a literal block, in which YAML changes nothing."""
+    before, begin, rest = template.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise SystemExit(f"{TEMPLATE.name} has lost the comments around boot.sh.")
+    if not script.endswith("\n") or script.endswith("\n\n") or "\t" in script or "\r" in script:
+        raise SystemExit("boot.sh must end with one line break, and have no tabs and carriage returns.")
+    lines = "".join(f"{' ' * 16}{line}" if line.strip() else "\n" for line in script.splitlines(keepends=True))
+    return f"{before}{begin}{' ' * 14}- |\n{lines}{end}{after}"
+
+
+def main() -> None:
+    """Write the template, or compare it."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    made = with_script(template, SCRIPT.read_text(encoding="utf-8"))
+    if "--check" in sys.argv[1:]:
+        if made != template:
+            raise SystemExit("machine.yaml has another boot.sh: uv run python scripts/machine_template.py")
+    else:
+        TEMPLATE.write_text(made, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
