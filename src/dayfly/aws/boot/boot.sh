@@ -1,9 +1,10 @@
 #!/bin/bash -p
 # A machine of dayfly. Fixed code: values come from machine.env and are never code. `boot.sh` arms the end and
 # starts `boot.sh work`, which systemd follows by `boot.sh end`, however it ended.
+# shellcheck disable=SC2034 # the trap reads it
+OFFSET=$((LINENO - 5)) # of the header above, in user data
 set -Eeuo pipefail
-declare -r OFFSET=$((LINENO - 5)) # of the header above, in user data
-ROOT=${DAYFLY_ROOT-}   # tests only
+ROOT=${DAYFLY_ROOT-} # tests only
 PASSED=("${!AWS_@}" ${SSL_CERT_FILE+SSL_CERT_FILE})
 umask 077
 R=$ROOT/run/dayfly # in memory: telling of the end must not need the disk
@@ -236,10 +237,12 @@ notebook() { # DIRECTORY TARGET: where a kernel works; the machine keeps some me
   common "dayfly-$ID"
   while read -r key total _; do [[ $key != MemTotal: ]] || break; done </proc/meminfo
   total=$((total << 10))
-  LIMIT=$((total - (total >> 33 ? total / 16 : total / 8) - (1 << 28)))
-  if ((DAYFLY_MEMORY_BYTES > LIMIT)); then
+  LIMIT=$((total - (1 << 28)))
+  if ((DAYFLY_MEMORY_BYTES == 0)); then
+    LIMIT=$((LIMIT - total / 16))
+  elif ((DAYFLY_MEMORY_BYTES > LIMIT)); then
     warn "The notebook has $LIMIT bytes of memory, not $DAYFLY_MEMORY_BYTES: the machine has $total."
-  elif ((DAYFLY_MEMORY_BYTES)); then
+  else
     LIMIT=$DAYFLY_MEMORY_BYTES
   fi
   ARGS+=(--shm-size 1g --memory "$LIMIT" --memory-swap "$LIMIT" --stop-timeout "$DAYFLY_STOP_SECONDS"

@@ -1,6 +1,6 @@
 # What a machine does whose task is a build: aws/build_context.py says what lies beside this file. boot.sh has
 # fetched it and goes on with it; what it prints is the build's log.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2164
 begun
 cd "$W/task"
 while IFS= read -r line; do # values are never code
