@@ -12,20 +12,21 @@ from pathlib import Path
 AWS = Path(__file__).parents[1] / "src" / "dayfly" / "aws"
 SCRIPT = AWS / "boot" / "boot.sh"
 TEMPLATE = AWS / "templates" / "machine.yaml"
-_BEGIN = "              # boot.sh: scripts/machine_template.py writes what stands between these two comments.\n"
-_END = "              # end of boot.sh\n"
+_BEGIN = "# boot.sh: scripts/machine_template.py writes what stands between these two comments.\n"
+_END = "# end of boot.sh\n"
+_INDENT = " " * 14
 
 
 def with_script(template: str, script: str) -> str:
     """The template with `script` as a literal block, in which YAML changes nothing."""
-    before, begin, rest = template.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = template.partition(_INDENT + _BEGIN)
+    _, end, after = rest.partition(_INDENT + _END)
     if not (begin and end):
         raise SystemExit(f"{TEMPLATE.name} has lost the comments around boot.sh.")
     if not script.endswith("\n") or script.endswith("\n\n") or "\t" in script or "\r" in script:
         raise SystemExit("boot.sh must end with one line break, and have no tabs and carriage returns.")
-    lines = "".join(f"{' ' * 16}{line}" if line.strip() else "\n" for line in script.splitlines(keepends=True))
-    return f"{before}{begin}{' ' * 14}- |\n{lines}{end}{after}"
+    lines = "".join(f"{_INDENT}  {line}\n" if line else "\n" for line in script[:-1].split("\n"))
+    return f"{before}{begin}{_INDENT}- |\n{lines}{end}{after}"
 
 
 def main() -> None:
