@@ -19,7 +19,9 @@ DEFAULT_ROOT_DEVICE = "/dev/xvda"
 """Of Amazon Linux, and of every image made from it."""
 CREATION_WITHIN_S = 600.0
 """How long CloudFormation may take for a security group and an instance, and for taking them back."""
-_NO_CAPACITY = (
+NO_CAPACITY = "InsufficientInstanceCapacity"
+"""The `code` of the AwsError when no zone has such a machine to spare."""
+_LACKING = (
     "insufficient",
     "no spot capacity",
     "do not have sufficient",
@@ -150,7 +152,7 @@ def apply_machine(
 
 def lacks_capacity(reason: str) -> bool:
     """Whether AWS has no such machine in this zone now, by the reason that a stack's event gives."""
-    return any(words in reason.lower() for words in _NO_CAPACITY)
+    return any(words in reason.lower() for words in _LACKING)
 
 
 def _create(aws: Aws, plan: MachinePlan, attempt: int) -> MachineRecord:
@@ -185,7 +187,7 @@ def _in_words(plan: MachinePlan, error: AwsError) -> AwsError:
             f"AWS has no {plan.instance_type} to spare in {'its zone' if count == 1 else f'{count} zones'}.",
             why=error.message,
             hint="Try another type (--instance), or later" + (", or without --spot." if plan.spot else "."),
-            code="InsufficientInstanceCapacity",
+            code=NO_CAPACITY,
         )
     if any(words in error.message.lower() for words in _QUOTA):
         return AwsError(

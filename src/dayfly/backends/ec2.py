@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dayfly.aws.machine import apply_machine
+from dayfly.aws.machine import NO_CAPACITY, apply_machine
 from dayfly.errors import AwsError, RunConflictError
 from dayfly.runs import layout
 from dayfly.runs.machine import MachineRecord
@@ -78,9 +78,20 @@ def start_ec2(
             target.aws, plan, on_record=lambda record: _put_record(store, record), on_event=on_event
         )
     except AwsError as error:
-        tell_never_started(store, request, error, now=target.aws.now())
-        raise
+        told = _with_alternatives(error, target)
+        tell_never_started(store, request, told, now=target.aws.now())
+        raise told from error
     return Ec2Run(run)
+
+
+def _with_alternatives(error: AwsError, target: Ec2Target) -> AwsError:
+    """Where AWS has none of a type to spare, what else would do."""
+    if error.code != NO_CAPACITY or not target.hardware.instead:
+        return error
+    others = "\n".join(f"  --instance {offer.describe()}" for offer in target.hardware.instead)
+    return AwsError(
+        error.what, why=error.why, hint=f"{error.hint}\nThese would do:\n{others}", code=error.code
+    )
 
 
 def _put_record(store: Store, record: MachineRecord) -> None:
