@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from dayfly.aws.estimates import estimate, hours
+from dayfly.aws.estimates import dollars_for, estimate
 from dayfly.aws.prices import Price
 from dayfly.runs import layout
 from dayfly.runs.follow import Event, MachineReader
@@ -133,7 +133,7 @@ def cost_of_cells(cost: RunCost, events: Iterable[Event]) -> tuple[CellCost, ...
                     number=event["cell"],
                     source=sources.get(event["cell"], ""),
                     took=took,
-                    dollars=None if per_hour is None else per_hour * hours(took),
+                    dollars=None if per_hour is None else dollars_for(per_hour, took),
                 )
             )
     return tuple(cells)

@@ -33,7 +33,7 @@ def whole_price(instance: Price | None, extras: Extras, *, disk_gib: int) -> Pri
 
 def estimate(price: Price, duration: timedelta) -> Decimal:
     """Dollars for so long; for a minute at least."""
-    return price.per_hour * hours(max(duration, SHORTEST))
+    return dollars_for(price.per_hour, max(duration, SHORTEST))
 
 
 def deadline_for_cost(max_cost: Decimal, price: Price) -> timedelta:
@@ -47,9 +47,9 @@ def deadline_for_cost(max_cost: Decimal, price: Price) -> timedelta:
     return timedelta(seconds=int(seconds))
 
 
-def hours(duration: timedelta) -> Decimal:
-    """A duration in hours, exactly."""
-    return Decimal(duration // timedelta(microseconds=1)) / _HOUR_US
+def dollars_for(per_hour: Decimal, duration: timedelta) -> Decimal:
+    """Dollars for so long, to the microsecond."""
+    return per_hour * (duration // timedelta(microseconds=1)) / _HOUR_US
 
 
 def idle_cost(extras: Extras, *, bucket_bytes: int, images_bytes: int) -> Decimal | None:

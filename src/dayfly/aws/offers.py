@@ -50,7 +50,10 @@ class Choice:
         least = "the cheapest" if self.price is not None else "the smallest (prices are unknown)"
         text += f"; {least} of {self.fitting} that fit" if self.fitting > 1 else "; the only one that fits"
         if self.runners_up:
-            following = (f"{one.type.name} {describe_price(one.price)}" for one in self.runners_up)
+            following = (
+                f"{one.type.name} {describe_price(one.price) if one.price else ''}".rstrip()
+                for one in self.runners_up
+            )
             text += f"; next: {', '.join(following)}"
         return text
 
