@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dayfly.cli.machine_details import (
+    machine_commands,
+    machine_to_json,
+    print_line,
+    print_machine,
+    print_machine_failure,
+)
 from dayfly.cli.summary import describe_cells, place_of
 from dayfly.cli.text import (
     SYMBOLS,
@@ -24,21 +32,27 @@ from dayfly.runs.result import Result
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
+if TYPE_CHECKING:
+    from dayfly.aws.client import Aws
+    from dayfly.aws.machine_facts import MachineFacts
+
 _ALL_CELLS = 30
 _SLOWEST = 10
 
 
-def to_json(run: Run) -> dict[str, Any]:
-    """The same for programs: request, result, receipt, and the cells."""
-    result, receipt = run.result, run.receipt
+def to_json(run: Run, open_aws: Callable[[], Aws]) -> dict[str, Any]:
+    """The same for programs: request, result, receipt, the cells, and the machine where there is one."""
+    result, receipt, state = run.result, run.receipt, run.state
+    facts = load_facts(run, state, open_aws)
     return {
         "run_id": run.run_id,
-        "state": run.state,
+        "state": state,
         "store": run.store.url,
         "request": run.request.model_dump(mode="json"),
         "result": result.model_dump(mode="json") if result else None,
         "receipt": receipt.model_dump(mode="json") if receipt else None,
         "cells": cells_of(run),
+        "machine": machine_to_json(facts) if facts is not None else None,
     }
 
 
@@ -59,11 +73,14 @@ def cells_of(run: Run) -> list[dict[str, Any]]:
     return list(cells.values())
 
 
-def print_details(run: Run) -> None:
-    """Print it for a person, on stdout."""
+def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
+    """Print it for a person, on stdout. `open_aws` is asked for the machine of a run that has one."""
     state, request, result = run.state, run.request, run.result
     cells = cells_of(run)
+    facts = load_facts(run, state, open_aws)
     _print_head(run, state, request, result)
+    if facts is not None:
+        print_machine(run, facts, state, result)
     receipt = run.receipt
     if receipt is not None:
         _print_receipt(receipt)
@@ -74,50 +91,56 @@ def print_details(run: Run) -> None:
         if result is not None and result.cells.not_run:
             typer.echo(f"{result.cells.not_run} more were not run.")
     if state is not State.SUCCEEDED:
-        _print_why(run, state, result, cells)
+        _print_why(run, state, result, cells, facts)
     typer.echo()
-    for number, command in enumerate(_next_commands(state)):
-        _print_line("next" if number == 0 else "", f"dayfly {command} {run.run_id}")
+    for number, command in enumerate(_next_commands(state, facts)):
+        print_line("next" if number == 0 else "", f"dayfly {command} {run.run_id}")
 
 
-def _next_commands(state: State | None) -> list[str]:
+def load_facts(run: Run, state: State | None, open_aws: Callable[[], Aws]) -> MachineFacts | None:
+    """What is known of the run's machine; None for a run that has none, which costs nothing."""
+    if run.request.machine is None:
+        return None
+    from dayfly.aws.machine_facts import load_machine_facts
+
+    return load_machine_facts(run, state, open_aws)
+
+
+def _next_commands(state: State | None, facts: MachineFacts | None) -> list[str]:
     if state is None or not state.ended:
         return ["attach", "logs -f", "stop"]
+    more = machine_commands(facts, state) if facts is not None else []
     if state is State.NEVER_STARTED:
-        return ["rerun", "rm"]
-    return ["open", "rerun"] if state is State.SUCCEEDED else ["logs", "open", "rerun"]
-
-
-def _print_line(name: str, value: str) -> None:
-    typer.echo(f"{typer.style(name.ljust(11), dim=True)}{value}")
+        return [*more, "rerun", "rm"]
+    return [*more, "open", "rerun"] if state is State.SUCCEEDED else [*more, "logs", "open", "rerun"]
 
 
 def _print_head(run: Run, state: State | None, request: Request, result: Result | None) -> None:
     symbol = SYMBOLS.get(state, "✗" if state and state.ended else "▸") if state else "?"
     typer.echo(f"{symbol} {typer.style(run.run_id, bold=True)}  {style_state(state)}")
-    _print_line("notebook", request.notebook if request.notebook != "-" else "standard input")
+    print_line("notebook", request.notebook if request.notebook != "-" else "standard input")
     if request.rerun_of:
-        _print_line("rerun of", request.rerun_of)
+        print_line("rerun of", request.rerun_of)
     if request.parameters:
         pairs = (f"{name}={value!r}" for name, value in request.parameters.items())
-        _print_line("parameters", safe_text(", ".join(pairs)))
-    _print_line(
+        print_line("parameters", safe_text(", ".join(pairs)))
+    print_line(
         "requested", f"{format_when(request.created)} ({request.created.astimezone():%Y-%m-%d %H:%M:%S})"
     )
     if result is not None:
-        _print_line("took", f"{format_duration(result.duration_s)} · {describe_cells(result)}")
+        print_line("took", f"{format_duration(result.duration_s)} · {describe_cells(result)}")
     elif state is not None and not state.ended:
-        _print_line("runs for", format_duration((datetime.now(UTC) - request.created).total_seconds()))
+        print_line("runs for", format_duration((datetime.now(UTC) - request.created).total_seconds()))
     limits = _limits(request)
     if limits:
-        _print_line("limits", ", ".join(limits))
+        print_line("limits", ", ".join(limits))
     if request.snapshot is not None and result is None:  # the receipt says it when there is one
-        _print_line("commit", request.snapshot.commit[:12])
+        print_line("commit", request.snapshot.commit[:12])
     if request.image is not None:
-        _print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
-    _print_line("kernel", request.kernel)
-    _print_line("python", f"{request.python.executable} ({request.python.source})")
-    _print_line("directory", request.cwd)
+        print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
+    print_line("kernel", request.kernel)
+    print_line("python", f"{request.python.executable} ({request.python.source})")
+    print_line("directory", request.cwd)
 
 
 def _limits(request: Request) -> list[str]:
@@ -141,10 +164,10 @@ def _print_receipt(receipt: Receipt) -> None:
         if receipt.git.dirty and receipt.git.tree is not None:
             changed = ", made of the working tree"
         branch = f" on {receipt.git.branch}" if receipt.git.branch else ""
-        _print_line("commit", f"{receipt.git.commit[:12]}{branch}{changed}")
+        print_line("commit", f"{receipt.git.commit[:12]}{branch}{changed}")
     if receipt.kernel.packages:
         version = receipt.kernel.python_version or "?"
-        _print_line(
+        print_line(
             "packages", f"{len(receipt.kernel.packages)} in Python {version}, listed in {layout.RECEIPT}"
         )
 
@@ -153,14 +176,14 @@ def _print_files(run: Run) -> None:
     prefix = layout.run_prefix(run.run_id)
     entries = {entry.key.removeprefix(prefix): entry.size for entry in run.store.list(prefix.rstrip("/"))}
     if layout.OUTPUT in entries:
-        _print_line("output", f"{place_of(run, layout.OUTPUT)} ({format_size(entries[layout.OUTPUT])})")
+        print_line("output", f"{place_of(run, layout.OUTPUT)} ({format_size(entries[layout.OUTPUT])})")
     outputs = {name: size for name, size in entries.items() if name.startswith(f"{layout.OUTPUTS}/")}
     for number, (name, size) in enumerate(sorted(outputs.items())):
         if number == _SLOWEST:
-            _print_line("", f"and {len(outputs) - _SLOWEST} more files")
+            print_line("", f"and {len(outputs) - _SLOWEST} more files")
             break
         shown = safe_text(name.removeprefix(f"{layout.OUTPUTS}/"))
-        _print_line("outputs" if number == 0 else "", f"{shown} ({format_size(size)})")
+        print_line("outputs" if number == 0 else "", f"{shown} ({format_size(size)})")
 
 
 def _print_cells(cells: list[dict[str, Any]], state: State | None) -> None:
@@ -181,19 +204,28 @@ def _print_cells(cells: list[dict[str, Any]], state: State | None) -> None:
         )
 
 
-def _print_why(run: Run, state: State | None, result: Result | None, cells: list[dict[str, Any]]) -> None:
+def _print_why(
+    run: Run,
+    state: State | None,
+    result: Result | None,
+    cells: list[dict[str, Any]],
+    facts: MachineFacts | None,
+) -> None:
     typer.echo()
+    if facts is not None:
+        print_machine_failure(facts)
     if result is None:
         if state is State.LOST:
             done = sum(cell["state"] == "executed" for cell in cells)
-            _print_line("why", f"Its runner is gone and left no result. {done} cells had been executed.")
-            _print_line("", f"{layout.OUTPUT} is as of its last checkpoint.")
+            print_line("why", f"Its runner is gone and left no result. {done} cells had been executed.")
+            print_line("", f"{layout.OUTPUT} is as of its last checkpoint.")
         elif state is State.NEVER_STARTED:
-            _print_line("why", "It was requested, and no runner ever took it up.")
-            _print_line("", f"See {place_of(run, layout.RUNNER_LOG)}.")
+            print_line("why", "It was requested, and no runner ever took it up.")
+            if facts is None:
+                print_line("", f"See {place_of(run, layout.RUNNER_LOG)}.")
         return
     for number, line in enumerate(safe_text(result.message).splitlines() or [str(result.reason)]):
-        _print_line("why" if number == 0 else "", line)
+        print_line("why" if number == 0 else "", line)
     if result.failed_cell is not None and result.failed_cell.traceback:
         typer.echo()
         typer.echo(safe_text(result.failed_cell.traceback, colours=True))

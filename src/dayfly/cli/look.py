@@ -15,6 +15,7 @@ from dayfly.cli.options import (
     RunArgument,
     StoreOption,
     find_run,
+    open_aws_of_project,
     open_stores,
     tell_unheard,
 )
@@ -120,9 +121,9 @@ def show(
 
     run = find_run(name, store, local=local)
     if as_json:
-        typer.echo(json.dumps(to_json(run), indent=1))
+        typer.echo(json.dumps(to_json(run, open_aws_of_project), indent=1))
     else:
-        print_details(run)
+        print_details(run, open_aws_of_project)
 
 
 def logs(

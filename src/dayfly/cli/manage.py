@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dayfly.cli.options import LocalOption, RunArgument, StoreOption, find_run, open_store_from
+from dayfly.cli.leaving import user_name
+from dayfly.cli.options import (
+    LocalOption,
+    RunArgument,
+    StoreOption,
+    find_run,
+    open_aws_of_project,
+    open_store_from,
+)
+from dayfly.cli.text import safe_text, to_stderr
+from dayfly.errors import UsageError
 
 if TYPE_CHECKING:
+    from dayfly.aws.client import Aws
+    from dayfly.aws.stacks import StackEvent
+    from dayfly.runs.run import Run
+    from dayfly.runs.state import State
     from dayfly.runs.store import Store
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -20,25 +32,98 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def stop(
     name: RunArgument,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Delete the machine of a run at once, whatever it is doing."),
+    ] = False,
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Interrupt a run, save what there is, and end it as cancelled."""
-    from dayfly.cli.summary import print_summary
-    from dayfly.cli.text import to_stderr
+    """Interrupt a run, save what there is, and end it as cancelled; or end a machine of `dayfly machines`."""
+    from dayfly.errors import RunNotFoundError
 
-    run = find_run(name, store, local=local)
-    run.stop(by=_user_name())
+    try:
+        run = find_run(name, store, local=local)
+    except RunNotFoundError:
+        if name == "last" or local or store is not None or not _stop_machine(name):
+            raise
+        return
+    state = run.state
+    machine = run.request.backend == "ec2" and (now or (state is not None and state.ended))
+    if machine:
+        _end_machine_of(run, state)
+    elif now:
+        raise UsageError(f"The run {run.run_id} has no machine.", hint=f"End it with: dayfly stop {name}")
+    else:
+        _stop_run(run, wait=wait)
+
+
+def _stop_run(run: Run, *, wait: bool) -> None:
+    run.stop(by=user_name())
     to_stderr(f"Asked {run.run_id} to stop.")
+    if run.request.backend == "ec2":
+        to_stderr(f"If its machine does not answer, end it with: dayfly stop --now {run.run_id}")
     if wait:
+        from dayfly.cli.summary import print_summary
+
         print_summary(run, run.wait())
 
 
-def _user_name() -> str:
+def _end_machine_of(run: Run, state: State | None) -> None:
+    """End the machine of a run, which may outlive it, or be asked to end before it."""
+    from dayfly.aws.machine_facts import load_record
+    from dayfly.aws.stacks import find_stack
+
+    goes_on = state is None or not state.ended
+    if goes_on:
+        run.stop(by=user_name())  # the machine may still save something while it shuts down
+    record, source = load_record(run), run.request.machine
+    aws = open_aws_of_project() if record is not None else None
+    stack = find_stack(aws, record.stack_id) if aws is not None and record is not None else None
+    if aws is None or record is None or source is None or stack is None or stack.status == "DELETE_COMPLETE":
+        if not goes_on:
+            run.stop()  # says that it has ended
+        to_stderr(f"{run.run_id} has no machine any more.")
+        return
+    _end_stack(aws, project=source.project, stack_id=record.stack_id, schedule=record.schedule)
+
+
+def _stop_machine(name: str) -> bool:
+    """End the machine of a build or a lab, which no run has; whether there is one."""
+    from dayfly.aws.machines import end_instance
+    from dayfly.cli.machines import find_machine_of_project
+    from dayfly.errors import AwsError, MissingExtraError
+
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, with an id that has no name
-        return f"user {os.getuid()}"
+        found = find_machine_of_project(name)
+    except (AwsError, MissingExtraError):  # that there is no such run is what must be told
+        found = None
+    if found is None:
+        return False
+    aws, machine = found
+    if machine.stack_id:
+        _end_stack(aws, project=machine.project, stack_id=machine.stack_id, schedule=machine.schedule)
+    else:
+        end_instance(aws, machine.instance_id)
+        to_stderr(f"Ending {machine.instance_id}, which has no stack.")
+    return True
+
+
+def _end_stack(aws: Aws, *, project: str, stack_id: str, schedule: str) -> None:
+    from dayfly.aws.machines import end_stack
+
+    def tell(event: StackEvent) -> None:
+        if event.status.startswith("DELETE_") and not event.of_stack:
+            to_stderr(safe_text(f"  {event.logical_id}  {event.status}  {event.reason}".rstrip()))
+
+    name = stack_id.split("/")[1] if "/" in stack_id else stack_id
+    to_stderr(f"Deleting the stack {name}")
+    try:
+        end_stack(aws, project=project, stack_id=stack_id, schedule=schedule, on_event=tell)
+    except KeyboardInterrupt:
+        to_stderr("Its deletion goes on. See how far it is with: dayfly machines")
+        raise
+    to_stderr("The machine and its deadline's schedule are gone.")
 
 
 def rm(
@@ -69,8 +154,7 @@ def prune(
     from datetime import timedelta
 
     from dayfly.cli.look import parse_state
-    from dayfly.cli.text import to_stderr
-    from dayfly.errors import RunNotFoundError, UsageError
+    from dayfly.errors import RunNotFoundError
     from dayfly.project.units import parse_duration
     from dayfly.runs.catalog import list_runs
     from dayfly.runs.removal import remove_run
@@ -103,7 +187,6 @@ def prune(
 
 def _prune_snapshots(opened: Store, *, dry_run: bool) -> None:
     """Runs of one commit share its bundle: it goes when none of them is left."""
-    from dayfly.cli.text import to_stderr
     from dayfly.runs.removal import remove_unused_snapshots
 
     if not dry_run and (removed := remove_unused_snapshots(opened, now=datetime.now(UTC))):

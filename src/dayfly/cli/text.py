@@ -93,14 +93,16 @@ def format_when(moment: datetime, now: datetime | None = None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """Rows under headings, columns as wide as they need, on stdout."""
+def print_table(headings: list[str], rows: list[list[str]], notes: list[str] | None = None) -> None:
+    """Rows under headings, columns as wide as they need, on stdout; `notes` has a line below each row."""
     cells = [headings, *rows]
     widths = [max(len(_plain(row[column])) for row in cells) for column in range(len(headings))]
     for number, row in enumerate(cells):
         padded = [cell + " " * (width - len(_plain(cell))) for cell, width in zip(row, widths, strict=True)]
         line = "  ".join(padded).rstrip()
         typer.echo(typer.style(line, dim=True) if number == 0 else line)
+        if notes and number:
+            typer.echo(f"  {notes[number - 1]}")
 
 
 def _plain(cell: str) -> str:

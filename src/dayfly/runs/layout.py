@@ -23,6 +23,8 @@ MACHINE_RECORD = "machine.json"
 """Which stack and schedule a run has; rewritten when another zone is tried."""
 NOTIFY = "notify"
 """Whom the machine tells when it ends: an SNS topic's ARN or an https URL, on one line."""
+MACHINE_LOG = "machine.log"
+"""What the boot script and the system wrote; uploaded when something failed."""
 
 BUNDLE = "snapshot.bundle"
 """The commit to check out, in a run directory on its way; in the store it has a place of its own."""

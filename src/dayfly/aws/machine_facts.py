@@ -1,0 +1,96 @@
+"""What is known of a run's machine: from its run directory, and from CloudFormation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from dayfly.aws.client import Aws
+from dayfly.aws.estimates import estimate
+from dayfly.aws.prices import Price
+from dayfly.aws.stacks import StackEvent, first_failure, is_missing, list_events
+from dayfly.aws.teardown import MachineEnd, Teardown, find_end
+from dayfly.errors import AwsError, DayflyError
+from dayfly.runs import layout
+from dayfly.runs.follow import MACHINE_FAILED, Event, MachineReader
+from dayfly.runs.machine import MachineRecord, MachineSource
+from dayfly.runs.model import parse_model
+from dayfly.runs.run import Run
+from dayfly.runs.state import State
+
+_UNTOLD = {State.LOST, State.NEVER_STARTED}
+"""Ends that the run directory does not explain, but perhaps the stack does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """A run's machine: as it was asked for, as it was made (None before), and how it ended."""
+
+    source: MachineSource
+    record: MachineRecord | None
+    end: MachineEnd
+    failed: Event | None = None
+    """Where its boot failed, as it told."""
+    cause: StackEvent | None = None
+    """What failed first in its stack."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is known to cost something still."""
+        return self.end.teardown in {Teardown.ALIVE, Teardown.PENDING, Teardown.STUCK}
+
+    def cost(self, until: datetime) -> Decimal | None:
+        """Dollars from its creation until then, by the price that it was planned with; None without one."""
+        price, at = self.source.price_per_hour, self.source.price_at
+        if price is None or at is None or self.record is None:
+            return None
+        return estimate(Price(per_hour=price, at=at), until - self.record.created)
+
+
+def load_record(run: Run) -> MachineRecord | None:
+    """The stack that the run's machine has or had; None while there is none."""
+    key = layout.run_key(run.run_id, layout.MACHINE_RECORD)
+    content = run.store.get(key)
+    return None if content is None else parse_model(MachineRecord, content, f"{run.store.url}/{key}")
+
+
+def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws]) -> MachineFacts | None:
+    """What is known of the machine of a run; None for a run that has none.
+
+    One DescribeStacks, and the stack's events where the run directory cannot explain the end. Without
+    credentials, or an answer, the end is unknown; that is no error.
+    """
+    source = run.request.machine
+    if source is None:
+        return None
+    record = load_record(run)
+    told = MachineReader(run.store, run.run_id).read()
+    failed = next((event for event in told if event["type"] == MACHINE_FAILED), None)
+    if record is None:
+        return MachineFacts(source=source, record=None, end=_unknown("No stack was made for it."))
+    try:
+        aws = open_aws()
+        end = find_end(aws, record.stack_id)
+        cause = first_failure(load_stack_events(aws, record)) if state in _UNTOLD else None
+    except DayflyError as error:
+        end, cause = _unknown(error.what), None
+    return MachineFacts(source=source, record=record, end=end, failed=failed, cause=cause)
+
+
+def load_stack_events(aws: Aws, record: MachineRecord) -> list[StackEvent]:
+    """What happened to the machine's stack, oldest first; CloudFormation keeps it for 90 days after the end.
+
+    Raises AwsError; a stack that AWS knows no more has no events.
+    """
+    try:
+        return list_events(aws, record.stack_id)
+    except AwsError as error:
+        if is_missing(error):
+            return []
+        raise
+
+
+def _unknown(why: str) -> MachineEnd:
+    return MachineEnd(teardown=Teardown.UNKNOWN, why=why)
