@@ -21,7 +21,18 @@ def main() -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from . import codecommit, control, discovery, dispatch, fixes, guards, inner, instances, resources, scheduler
+    from . import (
+        codecommit,
+        control,
+        discovery,
+        dispatch,
+        fixes,
+        guards,
+        inner,
+        instances,
+        resources,
+        scheduler,
+    )
 
     for part in (dispatch, instances, resources, fixes, scheduler, discovery, codecommit, guards, inner):
         part.install()

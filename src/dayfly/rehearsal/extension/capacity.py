@@ -7,6 +7,9 @@ handlers do.
 
 from __future__ import annotations
 
+import re
+
+
 from typing import Any
 
 from ministack.core.responses import new_uuid
@@ -63,11 +66,12 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
 
 
 def quota_code(instance_type: str, *, spot: bool) -> str:
-    """The quota that a type counts against: G and VT have one of their own, here all else is standard."""
-    gpu = instance_type.startswith(("g", "vt"))
-    if gpu:
-        return world.GPU_SPOT_QUOTA if spot else world.GPU_QUOTA
-    return world.SPOT_QUOTA if spot else world.STANDARD_QUOTA
+    """The quota that counts a type; empty when none does."""
+    quotas = world.SPOT_QUOTAS if spot else world.ON_DEMAND_QUOTAS
+    family = instance_type.partition(".")[0]
+    letters = re.match("[a-z]+", family)
+    names = (family[:2], letters[0] if letters else "")
+    return next((code for name in names for code, families in quotas.items() if name in families), "")
 
 
 def architecture(instance_type: str) -> str:

@@ -88,7 +88,9 @@ def _handle(operation: str, asked: dict[str, Any]) -> Answer:
     found = _REPOSITORIES.get((region, name))
     match operation:
         case "CreateRepository" if found:
-            return dispatch.json_error("RepositoryNameExistsException", f"Repository named {name} already exists")
+            return dispatch.json_error(
+                "RepositoryNameExistsException", f"Repository named {name} already exists"
+            )
         case "CreateRepository":
             made = _make(name, asked.get("repositoryDescription", ""), asked.get("tags", {}))
             return dispatch.json_answer({"repositoryMetadata": made})
@@ -124,7 +126,12 @@ def _create_resource(_logical_id: str, properties: dict[str, Any], _stack: str) 
         raise ValueError(f"Repository named {name} already exists")
     tags = {one["Key"]: one["Value"] for one in properties.get("Tags") or []}
     made = _make(name, properties.get("RepositoryDescription", ""), tags)
-    attributes = {"Arn": "Arn", "CloneUrlHttp": "cloneUrlHttp", "CloneUrlSsh": "cloneUrlSsh", "Name": "repositoryName"}
+    attributes = {
+        "Arn": "Arn",
+        "CloneUrlHttp": "cloneUrlHttp",
+        "CloneUrlSsh": "cloneUrlSsh",
+        "Name": "repositoryName",
+    }
     return made["repositoryId"], {key: made[value] for key, value in attributes.items()}
 
 

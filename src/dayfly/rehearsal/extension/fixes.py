@@ -30,7 +30,9 @@ def _profiles(handlers: dict[str, Any]) -> None:
         made, attributes = create(logical_id, properties, stack)
         return made.rpartition("/")[2], attributes
 
-    def update_named(name: str, old: Properties, new: Properties, stack: str, logical_id: str | None = None) -> Any:
+    def update_named(
+        name: str, old: Properties, new: Properties, stack: str, logical_id: str | None = None
+    ) -> Any:
         made, attributes = update(arn(name), old, new, stack, logical_id)
         return made.rpartition("/")[2], attributes
 

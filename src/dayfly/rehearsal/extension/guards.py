@@ -64,7 +64,9 @@ def _template(call: Call) -> Answer | None:
     given = {one["Key"] for one in helpers._extract_members(call.parameters, "Parameters") if "Key" in one}
     declared: dict[str, Any] = template.get("Parameters") or {}
     if unknown := sorted(given - set(declared)):
-        return refuse(call, "ValidationError", f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        return refuse(
+            call, "ValidationError", f"Parameters: [{', '.join(unknown)}] do not exist in the template"
+        )
     needed = [name for name, one in declared.items() if "Default" not in one and name not in given]
     if needed:
         return refuse(call, "ValidationError", f"Parameters: [{', '.join(needed)}] must have values")
@@ -199,5 +201,3 @@ def profile_role(profile: str) -> str | None:
     roles = found["Roles"] if found else []
     role = iam._roles.get(roles[0]) if roles else None
     return str(role["Arn"]) if role else None
-
-

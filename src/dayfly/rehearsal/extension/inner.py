@@ -33,7 +33,9 @@ def install() -> None:
     add_guard(_remember)
     handlers._ACTION_HANDLERS["CreateStack"] = _create_stack(handlers._ACTION_HANDLERS["CreateStack"])
     handlers._ACTION_HANDLERS["DeleteStack"] = _delete_stack(handlers._ACTION_HANDLERS["DeleteStack"])
-    handlers._ACTION_HANDLERS["DescribeStacks"] = _describe_stacks(handlers._ACTION_HANDLERS["DescribeStacks"])
+    handlers._ACTION_HANDLERS["DescribeStacks"] = _describe_stacks(
+        handlers._ACTION_HANDLERS["DescribeStacks"]
+    )
     stacks._provision_resource = _provision(stacks._provision_resource)
     stacks._delete_resource = _delete(stacks._delete_resource)
 
@@ -146,7 +148,11 @@ def _rights_to_make(kind: str, properties: Properties) -> list[Right]:
             made = _ec2_arn("security-group/*")
             rights: list[Right] = [
                 ("ec2:CreateSecurityGroup", made, policy.request_tags(tags)),
-                ("ec2:CreateSecurityGroup", _ec2_arn(f"vpc/{properties.get('VpcId', ec2._DEFAULT_VPC_ID)}"), {}),
+                (
+                    "ec2:CreateSecurityGroup",
+                    _ec2_arn(f"vpc/{properties.get('VpcId', ec2._DEFAULT_VPC_ID)}"),
+                    {},
+                ),
                 *_tag_rights("security-group/*", tags, "CreateSecurityGroup"),
             ]
             own: dict[str, Any] = {f"aws:resourcetag/{key}".lower(): value for key, value in tags.items()}

@@ -45,9 +45,7 @@ def install() -> None:
         account: str,
     ) -> str:
         corrected = _arn(service, path, body, parameters, region, account)
-        return corrected or str(
-            original(service, method, path, headers, body, parameters, region, account)
-        )
+        return corrected or str(original(service, method, path, headers, body, parameters, region, account))
 
     iam_actions.extract_resource_arn = resource_arn
     iam_actions.request_tag_context = _with_more_context(iam_actions.request_tag_context)
@@ -120,7 +118,9 @@ def request_tags(tags: dict[str, str]) -> Context:
     """The condition keys of tags that a request sets."""
     if not tags:
         return {}
-    return {f"aws:requesttag/{key}".lower(): value for key, value in tags.items()} | {"aws:tagkeys": list(tags)}
+    return {f"aws:requesttag/{key}".lower(): value for key, value in tags.items()} | {
+        "aws:tagkeys": list(tags)
+    }
 
 
 def allows(principal: str, action: str, resource: str, context: Context | None = None) -> bool:

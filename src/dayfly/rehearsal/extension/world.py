@@ -13,12 +13,33 @@ Answer = tuple[int, dict[str, str], bytes]
 
 FaultKind = Literal["deny", "throttle", "fail", "delay"]
 
-STANDARD_QUOTA = "L-1216C47A"
-SPOT_QUOTA = "L-34B43A08"
-GPU_QUOTA = "L-DB2E81BA"
-GPU_SPOT_QUOTA = "L-3819A6DF"
-QUOTAS = {STANDARD_QUOTA: 64.0, SPOT_QUOTA: 64.0, GPU_QUOTA: 16.0, GPU_SPOT_QUOTA: 16.0}
-"""Codes are AWS's (Service Quotas, ec2); the values, in processors, are invented."""
+ON_DEMAND_QUOTAS = {
+    "L-1216C47A": ("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"),
+    "L-DB2E81BA": ("g", "gr", "vt"),
+    "L-417A185B": ("p",),
+    "L-74FC7D96": ("f",),
+    "L-6E869C2A": ("dl",),
+    "L-1945791B": ("inf",),
+    "L-2C3B7624": ("trn",),
+    "L-7295265B": ("x",),
+    "L-43DA4232": ("u",),
+    "L-F7808C92": ("hpc",),
+}
+"""By code, the letters with which the types begin that it counts (Service Quotas, ec2)."""
+SPOT_QUOTAS = {
+    "L-34B43A08": ON_DEMAND_QUOTAS["L-1216C47A"],
+    "L-3819A6DF": ON_DEMAND_QUOTAS["L-DB2E81BA"],
+    "L-7212CCBC": ("p",),
+    "L-C4BD4855": ("p5",),
+    "L-88CF9481": ("f",),
+    "L-85EED4F7": ("dl",),
+    "L-B5D1601B": ("inf",),
+    "L-6B0D517C": ("trn",),
+    "L-E3A00192": ("x",),
+}
+_SOME = {"L-1216C47A": 64.0, "L-34B43A08": 64.0, "L-DB2E81BA": 16.0, "L-3819A6DF": 16.0}
+QUOTAS = dict.fromkeys((*ON_DEMAND_QUOTAS, *SPOT_QUOTAS), 0.0) | _SOME
+"""The values, in processors, are invented: some standard machines, a few with GPUs, none of the rest."""
 
 
 @dataclass
