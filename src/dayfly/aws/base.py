@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dayfly.aws.client import Aws
 from dayfly.aws.names import base_stack_name
+from dayfly.aws.stacks import Stack, find_stack
 from dayfly.errors import AwsError
 
 TEMPLATE_VERSION = 1
@@ -67,27 +68,29 @@ _OPTIONAL = {"mirror": "Mirror", "key_name": "KeyName", "elastic_ip_allocation":
 
 def find_base(aws: Aws, project: str) -> BaseStack | None:
     """The project's base stack in this account and region; None when there is none."""
-    try:
-        found = aws.cloudformation.describe_stacks(StackName=base_stack_name(project))["Stacks"]
-    except AwsError as error:
-        if error.code == "ValidationError" and "does not exist" in error.message:
-            return None
-        raise
-    stack = found[0]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+    stack = find_stack(aws, base_stack_name(project))
+    return None if stack is None else read_base(project, aws.region, stack)
+
+
+def read_base(project: str, region: str, stack: Stack) -> BaseStack:
+    """The base stack from what a stack puts out. Raises AwsError when it puts out too little."""
+    outputs = stack.outputs
     missing = [key for key in _OUTPUTS.values() if key not in outputs]
     if missing:
+        whole = stack.status.endswith("_COMPLETE") and not stack.status.startswith(("ROLLBACK", "DELETE"))
         raise AwsError(
-            f"The base stack {base_stack_name(project)} is not complete: it is {stack['StackStatus']}.",
-            why=stack.get("StackStatusReason", f"It has no output {missing[0]}."),
-            hint="See what is wrong with: dayfly cloud doctor",
+            f"The base stack {stack.name} is not complete: it is {stack.status}.",
+            why=stack.reason or f"It has no output {missing[0]}.",
+            hint="Bring it up to date with: dayfly cloud up"
+            if whole
+            else "See what is wrong with: dayfly cloud doctor",
         )
     return BaseStack(
         project=project,
-        region=aws.region,
-        account=stack["StackId"].split(":")[4],
-        stack_id=stack["StackId"],
-        status=stack["StackStatus"],
+        region=region,
+        account=stack.stack_id.split(":")[4],
+        stack_id=stack.stack_id,
+        status=stack.status,
         version=int(outputs.get("Version", "0")),
         subnet_ids=tuple(part for part in outputs.get("SubnetIds", "").split(",") if part),
         **{name: outputs[key] for name, key in _OUTPUTS.items()},

@@ -75,6 +75,11 @@ class Scope:
             if "Condition" not in one or self.holds(one["Condition"]):
                 yield name, one
 
+    def dependencies(self) -> dict[str, set[str]]:
+        """For each resource, those that must be there before it."""
+        there = dict(self.resources())
+        return {name: _named_in(one) & there.keys() - {name} for name, one in there.items()}
+
     def holds(self, condition: str) -> bool:
         """Whether a named condition is true."""
         return self._true(self.template.document["Conditions"][condition])
@@ -148,3 +153,23 @@ class Scope:
             else:
                 found.append(self.text(one))
         return found
+
+
+def _named_in(value: Any) -> set[str]:
+    """Every name that a part of a template refers to."""
+    if isinstance(value, list):
+        return set().union(*map(_named_in, value))
+    if not isinstance(value, Mapping):
+        return set()
+    found: set[str] = set()
+    for key, of in value.items():
+        if key in {"Ref", "DependsOn"}:
+            found |= {of} if isinstance(of, str) else set(of)
+        elif key == "Fn::GetAtt":
+            found.add(of[0])
+        else:
+            if key == "Fn::Sub":
+                form = of if isinstance(of, str) else of[0]
+                found |= {name.partition(".")[0] for _, name in _VARIABLE.findall(form)}
+            found |= _named_in(of)
+    return found

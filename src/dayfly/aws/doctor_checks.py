@@ -1,0 +1,153 @@
+"""The checks of `dayfly cloud doctor` that look into AWS. Each is independent of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from dayfly.aws.cache import Cache
+from dayfly.aws.doctor import Check, Finding, Patient, note, ok, wrong
+from dayfly.aws.ecr import list_repository_images
+from dayfly.aws.names import OWNER_TAG, Role, role_name
+from dayfly.aws.quotas import count_running_vcpus, load_quota, quota_for
+from dayfly.aws.reap_plan import SLACK, deadline_in, machine_stacks
+from dayfly.aws.teardown import find_end
+from dayfly.errors import AwsError
+
+PROBE = "status/doctor"
+"""Where the write probe writes. A run's status has a run id for its name, so no listing takes it for one."""
+_UNSTICK = (
+    "Past its deadline: dayfly cloud reap; before: "
+    "aws cloudformation delete-stack --deletion-mode FORCE_DELETE_STACK --stack-name {name}"
+)
+_REMAKE = "Take the base stack down and up again, data stays: dayfly cloud down, dayfly cloud up"
+_USUAL_TYPE = "m7i.large"
+_LEAST_VCPUS = Decimal(2)
+
+
+def cloud_checks(patient: Patient, cache: Cache, image_tag: str | None) -> list[tuple[str, Check]]:
+    """The checks by name. `image_tag` is that of the project's image, None where it cannot be known."""
+    return [
+        ("bucket", lambda: _bucket(patient)),
+        ("image", lambda: _image(patient, image_tag)),
+        ("network", lambda: _network(patient)),
+        ("deadlines", lambda: _deadlines(patient)),
+        ("roles", lambda: _roles(patient)),
+        ("launch templates", lambda: _launch_templates(patient)),
+        ("quota", lambda: _quota(patient, cache)),
+        ("machines", lambda: _machines(patient)),
+    ]
+
+
+def _bucket(patient: Patient) -> Sequence[Finding]:
+    bucket = patient.base.bucket
+    try:
+        patient.aws.s3.put_object(Bucket=bucket, Key=PROBE, Body=patient.aws.now().isoformat().encode())
+        patient.aws.s3.get_object(Bucket=bucket, Key=PROBE)["Body"].read()
+    except AwsError as error:
+        if error.code == "NoSuchBucket":
+            return [wrong("bucket", f"There is no bucket {bucket}.", "Make it again: dayfly cloud up")]
+        mend = error.hint or "Look at the bucket's policy, and at: dayfly cloud policy user"
+        return [wrong("bucket", f"{bucket} cannot be written and read. {error.what}", mend)]
+    return [ok("bucket", f"{bucket} can be written and read")]
+
+
+def _image(patient: Patient, tag: str | None) -> Sequence[Finding]:
+    mend = "Build it on a machine: dayfly image build --on ec2, or here: dayfly image build"
+    images = list_repository_images(patient.aws, patient.base)
+    if not images:
+        return [wrong("image", "No image has been pushed yet.", mend)]
+    if tag is None:
+        return [ok("image", f"{len(images)} in the repository")]
+    if not any(tag in one.tags for one in images):
+        return [wrong("image", f"{len(images)} in the repository, none of them the project's {tag}.", mend)]
+    return [ok("image", f"the project's {tag} is in the repository")]
+
+
+def _network(patient: Patient) -> Sequence[Finding]:
+    base = patient.base
+    found = patient.aws.ec2.describe_subnets(SubnetIds=list(base.subnet_ids))["Subnets"]
+    free = sum(one["AvailableIpAddressCount"] for one in found)
+    private = [one["SubnetId"] for one in found if not one.get("MapPublicIpOnLaunch")]
+    if len(private) == len(found):
+        return [
+            note(
+                "network",
+                f"No subnet of {base.vpc_id} gives public addresses.",
+                "That is well where a NAT gateway or endpoints lead to S3, ECR, CloudFormation and SSM.",
+            )
+        ]
+    if free == 0:
+        mend = "Name others: dayfly cloud up --network"
+        return [wrong("network", "The subnets have no free addresses.", mend)]
+    zones = len({one["AvailabilityZone"] for one in found})
+    return [ok("network", f"{base.vpc_id}, {len(found)} subnets in {zones} zones")]
+
+
+def _deadlines(patient: Patient) -> Sequence[Finding]:
+    group = patient.base.schedule_group
+    try:
+        state = patient.aws.scheduler.get_schedule_group(Name=group)["State"]
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        state = "DELETING"  # or gone
+    if state != "ACTIVE":
+        what = f"The schedule group {group} is gone or going: no deadline can be armed."
+        return [wrong("deadlines", what, _REMAKE)]
+    return [ok("deadlines", f"schedule group {group}")]
+
+
+def _roles(patient: Patient) -> Sequence[Finding]:
+    roles: tuple[Role, ...] = ("cloudformation", "scheduler", "run")
+    for role in roles:
+        name = role_name(patient.project, patient.aws.region, role)
+        try:
+            patient.aws.iam.get_role(RoleName=name)
+        except AwsError as error:
+            if error.code == "NoSuchEntity":
+                return [wrong("roles", f"There is no role {name}.", _REMAKE)]
+            raise
+    return [ok("roles", "CloudFormation's, the scheduler's, and that of runs")]
+
+
+def _launch_templates(patient: Patient) -> Sequence[Finding]:
+    base = patient.base
+    try:
+        patient.aws.ec2.describe_launch_templates(
+            LaunchTemplateIds=[base.launch_template, base.access_launch_template]
+        )
+    except AwsError as error:
+        if not error.code.startswith("InvalidLaunchTemplate"):
+            raise
+        return [wrong("launch templates", error.message, _REMAKE)]
+    return [ok("launch templates", "both there")]
+
+
+def _quota(patient: Patient, cache: Cache) -> Sequence[Finding]:
+    quota = quota_for(_USUAL_TYPE, spot=False)
+    if quota is None:
+        return []
+    allowed = load_quota(patient.aws, cache, quota, account=patient.identity.account)
+    used = count_running_vcpus(patient.aws, quota)
+    what = f"{used} of {int(allowed)} vCPUs in use ({quota.families})"
+    if allowed - used < _LEAST_VCPUS:
+        return [wrong("quota", what, f"Ask AWS for more: {quota.link}")]
+    return [ok("quota", what)]
+
+
+def _machines(patient: Patient) -> Sequence[Finding]:
+    """Stacks that are stuck, and machines that should be gone."""
+    stacks = machine_stacks(patient.aws, patient.project)
+    findings = []
+    for stack in stacks:
+        deadline = deadline_in(stack.tags)
+        owner = stack.tags.get(OWNER_TAG, "somebody")
+        if stack.status == "DELETE_FAILED":
+            end = find_end(patient.aws, stack.stack_id)
+            what = f"{stack.name} cannot be deleted: {end.why}"
+            findings.append(wrong("stuck stack", what, _UNSTICK.format(name=stack.name)))
+        elif deadline is not None and patient.aws.now() >= deadline + SLACK:
+            what = f"{stack.name}, of {owner}, is past its deadline and still there ({stack.status})."
+            findings.append(wrong("overdue machine", what, "End it: dayfly cloud reap"))
+    return [*findings, ok("machines", f"{len(stacks)} alive" if stacks else "none alive")]
