@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
-
-from pydantic import AwareDatetime
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.build_context import BuildContext
@@ -17,14 +16,13 @@ from dayfly.aws.hardware import Hardware
 from dayfly.aws.image_records import ImageRecord, load_image_record
 from dayfly.aws.machine import MachinePlan
 from dayfly.aws.publish import repository_tag
-from dayfly.aws.tasks import SUCCEEDED, TaskPlace, start_task
+from dayfly.aws.tasks import SUCCEEDED, TaskPlace, TaskRequest, find_task, start_task
 from dayfly.environment.plan import ImagePlan
 from dayfly.errors import ImageError
 from dayfly.project.settings import Settings
 from dayfly.runs import layout
 from dayfly.runs.ids import new_run_id
 from dayfly.runs.machine import MachineSource
-from dayfly.runs.model import Model, parse_model
 from dayfly.runs.store import Store
 
 CONTEXT = "context.tar.gz"
@@ -32,19 +30,16 @@ TIMEOUT_S = 3600.0
 """What a build may take when nothing is said."""
 
 
-class BuildRequest(Model):
+class BuildRequest(TaskRequest):
     """A build as it was asked for: `builds/<id>/request.json`."""
 
-    version: Literal[1] = 1
     build_id: str
-    created: AwareDatetime
     key: str
     """The key of the image's content."""
     tag: str
     """The tag in the repository."""
     platform: str
     timeout_s: float
-    machine: MachineSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +101,7 @@ def machine_source(  # noqa: PLR0913 -- what a request says of its machine
     owner: str,
     boot_budget_s: float,
     timeout_s: float,
-    now: AwareDatetime,
+    now: datetime,
     grace_s: float = 0.0,
     access: bool = False,
 ) -> MachineSource:
@@ -165,15 +160,8 @@ def start_build(aws: Aws, store: Store, plan: BuildPlan, context: Path) -> TaskP
 
 
 def find_build(store: Store, build_id: str) -> tuple[BuildRequest, TaskPlace]:
-    """A build that somebody has begun. Raises ImageError when there is none of this id."""
-    prefix = f"{layout.BUILDS}/{build_id}"
-    data = store.get(f"{prefix}/{layout.REQUEST}")
-    if data is None:
-        raise ImageError(
-            f"There is no build {build_id!r}.", hint="Begin one with: dayfly image build --on ec2"
-        )
-    request = parse_model(BuildRequest, data, f"{prefix}/{layout.REQUEST}")
-    return request, TaskPlace(store=store, prefix=prefix, deadline=request.machine.deadline)
+    """A build that somebody has begun. Raises UsageError when there is none of this id."""
+    return find_task(store, layout.BUILDS, build_id, BuildRequest)
 
 
 def finish_build(request: BuildRequest, place: TaskPlace) -> ImageRecord:

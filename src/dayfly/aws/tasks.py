@@ -10,16 +10,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+from pydantic import AwareDatetime
 
 from dayfly.aws.client import Aws
 from dayfly.aws.machine import MachinePlan, apply_machine
 from dayfly.aws.stacks import find_stack
-from dayfly.errors import AwsError
+from dayfly.errors import AwsError, UsageError
 from dayfly.runs import layout
 from dayfly.runs.chunks import ChunkReader
 from dayfly.runs.follow import Pace, pace_of
-from dayfly.runs.machine import MachineRecord
+from dayfly.runs.ids import is_run_id
+from dayfly.runs.machine import MachineRecord, MachineSource
 from dayfly.runs.model import Model, parse_model
 from dayfly.runs.store import Store
 
@@ -81,6 +84,30 @@ def start_task(aws: Aws, store: Store, plan: MachinePlan, request: Model) -> Tas
         store.put(place.key(layout.RESULT), TaskResult(state="never_started", message=message).to_bytes())
         raise
     return place
+
+
+R = TypeVar("R", bound="TaskRequest")
+
+
+class TaskRequest(Model):
+    """What every request for a machine without a notebook says."""
+
+    version: Literal[1] = 1
+    created: AwareDatetime
+    machine: MachineSource
+
+
+def find_task(store: Store, folder: str, task_id: str, kind: type[R]) -> tuple[R, TaskPlace]:
+    """A build or lab that somebody has begun: `folder` is `builds` or `labs`. Raises UsageError for none."""
+    prefix = f"{folder}/{task_id}"
+    data = store.get(f"{prefix}/{layout.REQUEST}") if is_run_id(task_id) else None
+    if data is None:
+        raise UsageError(
+            f"There is no {folder.removesuffix('s')} {task_id!r}.",
+            hint="See what is alive with: dayfly machines",
+        )
+    request = parse_model(kind, data, f"{prefix}/{layout.REQUEST}")
+    return request, TaskPlace(store=store, prefix=prefix, deadline=request.machine.deadline)
 
 
 Told = dict[str, Any]

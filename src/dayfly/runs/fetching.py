@@ -46,6 +46,17 @@ def fetch_run(store: Store, run_id: str, directory: Path, *, overwrite: bool = F
     return _copy(store, missing)
 
 
+def fetch_folder(store: Store, folder: str, directory: Path) -> Iterator[Path]:
+    """Copy what lies under the key `folder` into `directory`, which is new; yields each path written.
+
+    Raises RunConflictError when `directory` is there already, StoreError for a key that would lead out of it.
+    """
+    if directory.exists() or directory.is_symlink():
+        raise RunConflictError(f"{directory} is in the way.", hint="Name another directory.")
+    keys = [entry.key for entry in store.list(folder)]
+    return _copy(store, {key: _target(directory, key.removeprefix(f"{folder}/")) for key in keys})
+
+
 def _copy(store: Store, targets: dict[str, Path]) -> Iterator[Path]:
     for key, target in targets.items():
         content = store.get(key) or b""

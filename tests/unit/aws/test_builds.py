@@ -16,7 +16,7 @@ from dayfly.aws.offers import Choice, Offer
 from dayfly.aws.prices import Price
 from dayfly.aws.tasks import TaskResult
 from dayfly.environment.plan import ImagePlan, plan_image
-from dayfly.errors import ImageError
+from dayfly.errors import ImageError, UsageError
 from dayfly.project.settings import ImageSettings, Settings
 from dayfly.runs.ids import is_run_id
 from dayfly.runs.store import Store, open_store
@@ -124,5 +124,6 @@ class TestTheEnd:
             finish_build(*find_build(store, build_id))
 
     def test_a_build_that_nobody_has_begun_is_told(self, store: Store) -> None:
-        with pytest.raises(ImageError, match="There is no build"):
-            find_build(store, "20261123-101502-build-7f3a")
+        for name in ("20261123-101502-build-7f3a", "../runs/x"):
+            with pytest.raises(UsageError, match="There is no build"):
+                find_build(store, name)
