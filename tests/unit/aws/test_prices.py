@@ -161,7 +161,7 @@ def _spot(name: str, zone: str, price: str, ago_h: int = 0) -> dict[str, Any]:
 
 
 def test_spot_is_the_newest_of_each_zone_and_the_dearest_zone_is_told(tmp_path: Path) -> None:
-    """Which zone will have capacity is not known before it is asked: the plan must not promise the cheapest."""
+    """Which zone has capacity is not known before it is asked: the plan must not promise the cheapest."""
     with stubbed_aws() as stubbed:
         cache = cache_in(tmp_path, stubbed.clock)
         history = [
