@@ -35,8 +35,8 @@ _CHANGED = """
 AssociateRouteTable AttachInternetGateway CreateLaunchTemplateVersion CreateRoute CreateRouteTable
 CreateSubnet CreateTags CreateVpcEndpoint DeleteInternetGateway DeleteKeyPair DeleteLaunchTemplate
 DeleteRoute DeleteRouteTable DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints DetachInternetGateway
-DisassociateAddress DisassociateRouteTable ModifySubnetAttribute ModifyVpcAttribute ReleaseAddress
-ReplaceRouteTableAssociation
+DisassociateAddress DisassociateRouteTable ModifySubnetAttribute ModifyVpcAttribute ModifyVpcEndpoint
+ReleaseAddress ReplaceRoute ReplaceRouteTableAssociation
 """
 
 
