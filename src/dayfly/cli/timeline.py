@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dayfly.cli.options import JsonOption, LocalOption, RunArgument, StoreOption, find_run
+from dayfly.cli.text import to_stderr
 
 if TYPE_CHECKING:
-    from dayfly.report.timeline import Timeline, Told
+    from dayfly.report.timeline import Timeline
+    from dayfly.report.timeline_phases import Told
     from dayfly.runs.run import Run
 
 _WIDEST = 120
@@ -28,7 +30,8 @@ def timeline(
     local: LocalOption = False,
 ) -> None:
     """Show where the time of a run went, from submission to the end of its machine."""
-    from dayfly.report.timeline import make_timeline, to_json
+    from dayfly.report.timeline import to_json
+    from dayfly.report.timeline_phases import make_timeline
 
     run = find_run(name, store, local=local)
     made = make_timeline(_ask(run), datetime.now(UTC))
@@ -36,17 +39,18 @@ def timeline(
         _write_svg(made, svg)
     elif as_json:
         typer.echo(json.dumps(to_json(made), indent=1))
-    else:
+    elif made.phases:
         _print(made)
+    else:
+        to_stderr(f"Nothing is known of {run.run_id} but that it was asked for.")
 
 
 def _ask(run: Run) -> Told:
     """All that is told of the run; without an answer of AWS, what its store has."""
     from dayfly.aws.machine_facts import load_record, load_stack_events
     from dayfly.cli.options import open_aws_of_project
-    from dayfly.cli.text import to_stderr
     from dayfly.errors import DayflyError
-    from dayfly.report.timeline import Told
+    from dayfly.report.timeline_phases import Told
     from dayfly.runs.follow import MachineReader
 
     request, state = run.request, run.state

@@ -18,7 +18,7 @@ _TOOK = 9
 _SHARE = 5
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _COLOURS = {Part.BEFORE: "yellow", Part.NOTEBOOK: "blue", Part.AFTER: "cyan"}
-_WORDS = {Part.BEFORE: "before the first cell", Part.NOTEBOOK: "in cells", Part.AFTER: "after the last cell"}
+_WORDS = {Part.BEFORE: "before the first cell", Part.NOTEBOOK: "in cells", Part.AFTER: "after the last"}
 
 
 def render_lines(
@@ -38,6 +38,8 @@ def render_lines(
     for phase, name in zip(phases, names, strict=True):
         line = Text(no_wrap=True, overflow="crop")
         line.append(_fit(name, name_width), style="red" if phase.failed else "")
+        if phase.part is Part.NOTEBOOK:  # its source, beside its name
+            line.stylize("dim", len(phase.name), name_width)
         line.append("  ")
         line.append(
             draw_bar(phase, timeline, bar_width), style="red" if phase.failed else _COLOURS[phase.part]
@@ -55,12 +57,12 @@ def render_lines(
 
 
 def draw_bar(phase: Phase, timeline: Timeline, width: int) -> str:
-    """The bar of a phase in `width` columns: it begins at a whole column and ends at an eighth of one."""
+    """The bar of a phase in `width` columns: it begins at a whole column, and its length is to an eighth."""
     total = timeline.total / timedelta(seconds=1) or 1.0
     start = (phase.start - timeline.start) / timedelta(seconds=1) / total * width
     length = phase.duration(timeline.now) / timedelta(seconds=1) / total * width
     column = min(int(start), width - 1)
-    eighths = max(round((start + length - column) * 8), 1)
+    eighths = max(round(length * 8), 1)
     full, rest = divmod(min(eighths, (width - column) * 8), 8)
     bar = "█" * full + (_EIGHTHS[rest] if rest else "")
     return (" " * column + bar).ljust(width)
@@ -85,5 +87,5 @@ def _summary(timeline: Timeline, format_duration: Callable[[float], str]) -> Tex
     line = Text()
     for part, took in summarize(timeline).items():
         line.append("■ ", style=_COLOURS[part])
-        line.append(f"{format_duration(took.total_seconds())} {_WORDS[part]}   ")
+        line.append(f"{format_duration(took.total_seconds())} {_WORDS[part]}  ")
     return line
