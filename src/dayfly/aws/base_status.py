@@ -1,4 +1,4 @@
-"""The base stack as it stands: what it holds, what that costs a month, and how it differs from its template."""
+"""The base stack as it stands: what it holds, what that costs a month, how it differs from its template."""
 
 from __future__ import annotations
 

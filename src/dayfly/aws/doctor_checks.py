@@ -7,11 +7,13 @@ from decimal import Decimal
 
 from dayfly.aws.cache import Cache
 from dayfly.aws.doctor import Check, Finding, Patient, note, ok, wrong
-from dayfly.aws.ecr import list_repository_images
+from dayfly.aws.ecr import find_repository_image, list_repository_images
+from dayfly.aws.image_records import find_image_record
 from dayfly.aws.names import OWNER_TAG, Role, role_name
 from dayfly.aws.quotas import count_running_vcpus, load_quota, quota_for
 from dayfly.aws.reap_plan import SLACK, deadline_in, machine_stacks
 from dayfly.aws.teardown import find_end
+from dayfly.backends.stores import open_bucket
 from dayfly.errors import AwsError
 
 PROBE = "status/doctor"
@@ -25,11 +27,11 @@ _USUAL_TYPE = "m7i.large"
 _LEAST_VCPUS = Decimal(2)
 
 
-def cloud_checks(patient: Patient, cache: Cache, image_tag: str | None) -> list[tuple[str, Check]]:
-    """The checks by name. `image_tag` is that of the project's image, None where it cannot be known."""
+def cloud_checks(patient: Patient, cache: Cache, image_key: str | None) -> list[tuple[str, Check]]:
+    """The checks by name. `image_key` is that of the project's image, None where it cannot be known."""
     return [
         ("bucket", lambda: _bucket(patient)),
-        ("image", lambda: _image(patient, image_tag)),
+        ("image", lambda: _image(patient, image_key)),
         ("network", lambda: _network(patient)),
         ("deadlines", lambda: _deadlines(patient)),
         ("roles", lambda: _roles(patient)),
@@ -52,16 +54,18 @@ def _bucket(patient: Patient) -> Sequence[Finding]:
     return [ok("bucket", f"{bucket} can be written and read")]
 
 
-def _image(patient: Patient, tag: str | None) -> Sequence[Finding]:
-    mend = "Build it on a machine: dayfly image build --on ec2, or here: dayfly image build"
-    images = list_repository_images(patient.aws, patient.base)
-    if not images:
-        return [wrong("image", "No image has been pushed yet.", mend)]
-    if tag is None:
-        return [ok("image", f"{len(images)} in the repository")]
-    if not any(tag in one.tags for one in images):
-        return [wrong("image", f"{len(images)} in the repository, none of them the project's {tag}.", mend)]
-    return [ok("image", f"the project's {tag} is in the repository")]
+def _image(patient: Patient, key: str | None) -> Sequence[Finding]:
+    aws, base = patient.aws, patient.base
+    mend = "Build it on a machine: dayfly image build --on ec2; or push it: dayfly image push"
+    if key is None:
+        count = len(list_repository_images(aws, base))
+        return [note("image", f"The project's files name no image; {count} in the repository.", mend)]
+    record = find_image_record(open_bucket(base.bucket, profile=aws.profile, region=aws.region), key)
+    if record is None:
+        return [wrong("image", f"The project's image, of key {key[:16]}, has not been pushed.", mend)]
+    if find_repository_image(aws, base, digest=record.digest) is None:
+        return [wrong("image", f"The image {record.tag} has been removed from the repository.", mend)]
+    return [ok("image", f"{record.tag} is in the repository")]
 
 
 def _network(patient: Patient) -> Sequence[Finding]:

@@ -32,6 +32,8 @@ _COMMANDS = {
     "prune": ("manage", "prune"),
     "lab": ("lab", "lab"),
     "image": ("image", "image"),
+    "cloud": ("cloud", "cloud"),
+    "mirror": ("mirror", "mirror"),
     "config": ("configuration", "config"),
 }
 """Each command's module and function (or sub-commands), in the order in which --help lists them."""

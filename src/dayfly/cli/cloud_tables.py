@@ -1,0 +1,202 @@
+"""The base stack in tables, for terminals of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dayfly.aws.base_apply import ChangeSet
+    from dayfly.aws.base_plan import BasePlan, PlannedResource
+    from dayfly.aws.base_status import BaseStatus
+    from dayfly.aws.doctor import Finding
+    from dayfly.aws.extras import Extras
+
+_ARN_PARTS = 6
+_MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "wrong": ("✗", "red")}
+_ACTIONS = {
+    "Add": ("+", "green"),
+    "Modify": ("~", "yellow"),
+    "Remove": ("-", "red"),
+    "Import": ("+", "green"),
+    "Dynamic": ("~", "yellow"),
+}
+
+
+def open_console() -> Console:
+    """Where tables are drawn: stdout; 80 columns where it is no terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _table(*headings: str, **options: Any) -> Table:
+    from rich.table import Table
+
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", **options)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def draw_plan(console: Console, plan: BasePlan, extras: Extras) -> None:
+    """What would be made, why, and what it costs; then who may do what."""
+    console.print(f"The base stack [bold]{plan.stack_name}[/] in {plan.region}, account {plan.account}")
+    console.print(_situation(plan), style="dim")
+    console.print()
+    table = _table("WHAT", "WHY", "IDLE, A MONTH")
+    table.columns[2].no_wrap = True
+    for one in plan.resources:
+        table.add_row(_named(one), one.why, _idle(one))
+    console.print(table)
+    console.print()
+    draw_permissions(console, plan)
+    console.print()
+    for line in _facts(plan):
+        console.print(line)
+    console.print(_sum(plan, extras))
+
+
+def _situation(plan: BasePlan) -> str:
+    if plan.action == "create":
+        return f"It is not there yet. All of this would be made, by {plan.caller}."
+    if plan.stack is not None and plan.action == "replace":
+        return f"It is {plan.stack.status}: what is left of it would be deleted, and all of this be made."
+    if plan.action == "follow":
+        return "Somebody is changing it just now."
+    changed = ", ".join(plan.changed) if plan.changed else "none"
+    return f"It stands. Parameters that would change: {changed}."
+
+
+def _named(one: PlannedResource) -> str:
+    return f"[bold]{one.kind}[/]" + (f"\n[dim]{one.name}[/]" if one.name else "")
+
+
+def _idle(one: PlannedResource) -> str:
+    if one.monthly is None:
+        return "unknown"
+    return f"${one.monthly:.2f}" + (" + what you keep" if one.keeps else "")
+
+
+def draw_permissions(console: Console, plan: BasePlan) -> None:
+    """Every role with what it may do, and on what."""
+    table = _table("WHO", "MAY", "ON")
+    for one in plan.resources:
+        if not (one.permissions or one.policies):
+            continue
+        name = one.logical_id
+        if one.policies:
+            table.add_row(f"[bold]{name}[/]", f"[dim]all of {', '.join(one.policies)}[/]", "")
+            name = ""
+        for permission in one.permissions:
+            on = "\n".join(short_arn(resource) for resource in permission.resources)
+            table.add_row(f"[bold]{name}[/]", "\n".join(permission.actions), on)
+            name = ""
+    console.print(table)
+
+
+def short_arn(arn: str) -> str:
+    """An ARN without partition, service, region and account, which are this account's."""
+    parts = arn.split(":", _ARN_PARTS - 1)
+    return parts[-1] if len(parts) == _ARN_PARTS else arn
+
+
+def _facts(plan: BasePlan) -> Iterable[str]:
+    values = plan.parameters
+    network = {"create": "one of its own", "default": f"the default VPC {values.get('VpcId')}"}
+    subnets = values.get("SubnetIds", "").replace(",", ", ")
+    yield f"Network: {network.get(values['Network'], 'given')}" + (f", {subnets}" if subnets else "")
+    for parameter, what in (("CreateBucket", "The bucket"), ("CreateRepository", "The image repository")):
+        if values.get(parameter) == "false":
+            yield f"{what} was kept from an earlier life, and is used again."
+    if values.get("PermissionsBoundary"):
+        yield f"Every role is bounded by {values['PermissionsBoundary']}."
+
+
+def _sum(plan: BasePlan, extras: Extras) -> str:
+    total = "unknown" if plan.monthly is None else f"${plan.monthly:.2f}"
+    return (
+        f"Idle: [bold]{total}[/] a month, plus what you keep: {_per_gb(extras.bucket_per_gb_month)} a GB "
+        f"in the bucket, {_per_gb(extras.images_per_gb_month)} a GB of images."
+    )
+
+
+def _per_gb(price: Decimal | None) -> str:
+    return "(price unknown)" if price is None else f"${price.normalize():f}"
+
+
+def draw_changes(console: Console, plan: BasePlan, change: ChangeSet) -> None:
+    """What an update would do, as CloudFormation has worked it out."""
+    console.print(f"CloudFormation would change [bold]{plan.stack_name}[/] in {plan.region}:")
+    for name, (old, new) in plan.changed.items():
+        console.print(f"  {name}: {_short(old) or 'none'} → {_short(new) or 'none'}", markup=False)
+    console.print()
+    table = _table("", "WHAT", "KIND", "")
+    for one in change.changes:
+        mark, colour = _ACTIONS.get(one.action, ("?", "yellow"))
+        how = "[red]replaced by another[/]" if one.replaced and one.action == "Modify" else one.action.lower()
+        table.add_row(f"[{colour}]{mark}[/]", one.logical_id, one.type.removeprefix("AWS::"), how)
+    console.print(table)
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 50 else value[:47] + "..."
+
+
+def draw_status(console: Console, status: BaseStatus) -> None:
+    """What stands, what it costs, what lives."""
+    base, kept = status.base, status.storage
+    table = _table("", "")
+    table.show_header = False
+    version = f"version {base.version}"
+    if base.version < status.newest_version:
+        version += f"; version {status.newest_version} is to be had: dayfly cloud up"
+    versions = f", {kept.versions} versions" if kept.versions is not None else ""
+    table.add_row("base stack", f"[bold]{base.project}[/] in {base.region}: {base.status}, {version}")
+    table.add_row("bucket", base.bucket)
+    table.add_row("", f"{kept.objects} objects{versions}, {_size(kept.bucket_bytes)}")
+    table.add_row("images", f"{kept.images}, {_size(kept.images_bytes)}")
+    if base.mirror:
+        table.add_row("mirror", base.mirror)
+    table.add_row("network", f"{base.vpc_id}, {len(base.subnet_ids)} subnets")
+    monthly = "unknown" if status.monthly is None else f"${status.monthly:.2f}"
+    table.add_row("idle", f"{monthly} a month, for what is kept")
+    table.add_row("machines", _machines(status))
+    if status.drift is not None:
+        table.add_row("drift", _drift(status))
+    console.print(table)
+
+
+def _size(size: int) -> str:
+    from dayfly.cli.text import format_size
+
+    return format_size(size)
+
+
+def _machines(status: BaseStatus) -> str:
+    if not status.machines:
+        return "none alive"
+    return "\n".join(f"{one.machine_id} {one.instance_type} {one.status}" for one in status.machines)
+
+
+def _drift(status: BaseStatus) -> str:
+    if not status.drift:
+        return "[green]none: all is as the template says[/]"
+    return "\n".join(f"[red]{one.logical_id}[/] ({one.type}): {one.status}" for one in status.drift)
+
+
+def draw_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """A line for each check, and below it what mends it."""
+    table = _table("", "", "")
+    table.show_header = False
+    from rich.markup import escape
+
+    for one in findings:
+        mark, colour = _MARKS[one.verdict]
+        mend = f"\n[dim]→ {escape(one.mend)}[/]" if one.mend else ""
+        table.add_row(f"[{colour}]{mark}[/]", one.check, escape(one.found) + mend)
+    console.print(table)
