@@ -8,8 +8,6 @@ handlers do.
 from __future__ import annotations
 
 import re
-
-
 from typing import Any
 
 from ministack.core.responses import new_uuid

@@ -34,7 +34,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """ministack's own ASGI application, with our paths before it."""
+    """Ministack's own ASGI application, with our paths before it."""
     if scope["type"] == "http" and scope["path"].startswith(PREFIX):
         await _serve(scope, receive, send)
     else:

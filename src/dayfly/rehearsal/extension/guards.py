@@ -11,7 +11,8 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, scheduler
 from ministack.services.cloudformation import _stacks, engine, helpers
 
-from . import policy, scheduler as schedules
+from . import policy
+from . import scheduler as schedules
 from .dispatch import Call, add_guard, json_error, refuse
 from .world import WORLD, Answer
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ministack.services.cloudformation as cloudformation
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ec2
+from ministack.services import cloudformation, ec2
 from ministack.services.cloudformation import handlers, stacks
 
 from . import guards, instances, policy
