@@ -150,12 +150,27 @@ def _action(stack: Stack | None, project: str) -> Action:
 
 def plan_resources(scope: Scope, extras: Extras) -> tuple[PlannedResource, ...]:
     """The resources of a template with the values of `scope`, in the template's order."""
-    return tuple(_resource(scope, extras, name, one) for name, one in scope.resources())
+    known = Scope(template=scope.template, values={**_names(scope), **scope.values})
+    return tuple(_resource(known, extras, name, one) for name, one in known.resources())
+
+
+def _names(scope: Scope) -> dict[str, str]:
+    """What `!Ref Role` and `!GetAtt Role.Arn` will be, for those that are given their names."""
+    names = {name: _own_name(scope, one.get("Properties", {})) for name, one in scope.resources()}
+    arn = f"arn:{scope.values['AWS::Partition']}:iam::{scope.values['AWS::AccountId']}:role/"
+    arns = {
+        f"{name}.Arn": arn + names[name] for name, one in scope.resources() if one["Type"] == "AWS::IAM::Role"
+    }
+    policies = {name for name, one in scope.resources() if one["Type"] == "AWS::IAM::ManagedPolicy"}
+    return {**{name: text for name, text in names.items() if text and name not in policies}, **arns}
+
+
+def _own_name(scope: Scope, properties: Mapping[str, Any]) -> str:
+    return next((scope.text(properties[key]) for key in NAME_PROPERTIES if key in properties), "")
 
 
 def _resource(scope: Scope, extras: Extras, name: str, one: Mapping[str, Any]) -> PlannedResource:
     kind, properties = one["Type"], one.get("Properties", {})
-    own = next((scope.text(properties[key]) for key in NAME_PROPERTIES if key in properties), "")
     monthly: Decimal | None = Decimal(0)
     if kind == "AWS::EC2::EIP":
         hourly = extras.address_per_hour
@@ -164,7 +179,7 @@ def _resource(scope: Scope, extras: Extras, name: str, one: Mapping[str, Any]) -
         logical_id=name,
         type=kind,
         kind=KINDS.get(kind, kind.removeprefix("AWS::").replace("::", " ")),
-        name=own,
+        name=_own_name(scope, properties),
         why=WHY.get(name, ""),
         policies=tuple(arn.strip("<>") for arn in scope.texts(properties.get("ManagedPolicyArns", []))),
         permissions=_permissions(scope, properties),

@@ -58,6 +58,7 @@ WHY = {
     "Mirror": "mirrors the code, so that machines can take the commit from it",
     "MachinePolicy": "what every machine may do: end itself, pull images, SSM sessions",
     "RunPolicy": "a run's inputs and outputs in the bucket",
+    "LabPolicy": "a lab's files in the bucket",
     "RunRole": "of machines that run a notebook; the notebook cannot use it",
     "RunProfile": "gives a machine that role",
     "AccessRole": "of runs whose notebooks may use AWS, where you ask for that",

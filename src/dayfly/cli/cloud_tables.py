@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from dayfly.aws.money import dollars
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from dayfly.aws.base_apply import ChangeSet
-    from dayfly.aws.base_plan import BasePlan, PlannedResource
+    from dayfly.aws.base_plan import BasePlan, Permission, PlannedResource
     from dayfly.aws.base_status import BaseStatus
     from dayfly.aws.doctor import Finding
     from dayfly.aws.extras import Extras
@@ -48,11 +52,13 @@ def draw_plan(console: Console, plan: BasePlan, extras: Extras) -> None:
     console.print(f"The base stack [bold]{plan.stack_name}[/] in {plan.region}, account {plan.account}")
     console.print(_situation(plan), style="dim")
     console.print()
-    table = _table("WHAT", "WHY", "IDLE, A MONTH")
-    table.columns[2].no_wrap = True
+    table = _table("WHAT", "WHY", "A MONTH")
+    table.columns[0].no_wrap = table.columns[2].no_wrap = True
     for one in plan.resources:
-        table.add_row(_named(one), one.why, _idle(one))
+        name = f"\n[dim]{escape(one.name)}[/]" if one.name else ""
+        table.add_row(f"[bold]{one.kind}[/]", one.why + name, _idle(one))
     console.print(table)
+    console.print("* while nothing is kept in it", style="dim")
     console.print()
     draw_permissions(console, plan)
     console.print()
@@ -72,31 +78,33 @@ def _situation(plan: BasePlan) -> str:
     return f"It stands. Parameters that would change: {changed}."
 
 
-def _named(one: PlannedResource) -> str:
-    return f"[bold]{one.kind}[/]" + (f"\n[dim]{one.name}[/]" if one.name else "")
-
-
 def _idle(one: PlannedResource) -> str:
     if one.monthly is None:
         return "unknown"
-    return f"${one.monthly:.2f}" + (" + what you keep" if one.keeps else "")
+    return f"${one.monthly:.2f}" + ("*" if one.keeps else "")
 
 
 def draw_permissions(console: Console, plan: BasePlan) -> None:
-    """Every role with what it may do, and on what."""
-    table = _table("WHO", "MAY", "ON")
+    """Every role and policy with what it may do, and on what."""
+    table = _table("WHO", "MAY")
+    table.columns[0].no_wrap = True
     for one in plan.resources:
-        if not (one.permissions or one.policies):
-            continue
-        name = one.logical_id
-        if one.policies:
-            table.add_row(f"[bold]{name}[/]", f"[dim]all of {', '.join(one.policies)}[/]", "")
-            name = ""
-        for permission in one.permissions:
-            on = "\n".join(short_arn(resource) for resource in permission.resources)
-            table.add_row(f"[bold]{name}[/]", "\n".join(permission.actions), on)
-            name = ""
+        lines = [f"[dim]what {' and '.join(one.policies)} may[/]"] if one.policies else []
+        lines += [_permission(plan, found) for found in one.permissions]
+        if lines:
+            table.add_row(f"[bold]{one.logical_id}[/]", "\n".join(lines))
     console.print(table)
+
+
+def _permission(plan: BasePlan, found: Permission) -> str:
+    """Services, their actions, and on what: `s3 GetObject on bucket/runs/*`."""
+    services: dict[str, list[str]] = {}
+    for action in found.actions:
+        service, _, call = action.partition(":")
+        services.setdefault(service, []).append(call)
+    actions = "; ".join(f"{service} {', '.join(calls)}" for service, calls in services.items())
+    on = [short_arn(one).replace(plan.parameters["BucketName"], "bucket") for one in found.resources]
+    return escape(actions) + (f" [dim]on[/] {escape(', '.join(on))}" if on != ["*"] else "")
 
 
 def short_arn(arn: str) -> str:
@@ -118,7 +126,7 @@ def _facts(plan: BasePlan) -> Iterable[str]:
 
 
 def _sum(plan: BasePlan, extras: Extras) -> str:
-    total = "unknown" if plan.monthly is None else f"${plan.monthly:.2f}"
+    total = "unknown" if plan.monthly is None else dollars(plan.monthly)
     return (
         f"Idle: [bold]{total}[/] a month, plus what you keep: {_per_gb(extras.bucket_per_gb_month)} a GB "
         f"in the bucket, {_per_gb(extras.images_per_gb_month)} a GB of images."
@@ -126,7 +134,7 @@ def _sum(plan: BasePlan, extras: Extras) -> str:
 
 
 def _per_gb(price: Decimal | None) -> str:
-    return "(price unknown)" if price is None else f"${price.normalize():f}"
+    return "(price unknown)" if price is None else dollars(price)
 
 
 def draw_changes(console: Console, plan: BasePlan, change: ChangeSet) -> None:
@@ -163,7 +171,7 @@ def draw_status(console: Console, status: BaseStatus) -> None:
     if base.mirror:
         table.add_row("mirror", base.mirror)
     table.add_row("network", f"{base.vpc_id}, {len(base.subnet_ids)} subnets")
-    monthly = "unknown" if status.monthly is None else f"${status.monthly:.2f}"
+    monthly = "unknown" if status.monthly is None else dollars(status.monthly)
     table.add_row("idle", f"{monthly} a month, for what is kept")
     table.add_row("machines", _machines(status))
     if status.drift is not None:
@@ -193,8 +201,6 @@ def draw_findings(console: Console, findings: Sequence[Finding]) -> None:
     """A line for each check, and below it what mends it."""
     table = _table("", "", "")
     table.show_header = False
-    from rich.markup import escape
-
     for one in findings:
         mark, colour = _MARKS[one.verdict]
         mend = f"\n[dim]→ {escape(one.mend)}[/]" if one.mend else ""
