@@ -62,7 +62,8 @@ def ensure_user(aws: Aws, *, project: str, name: str, policy_name: str, document
     except AwsError as error:
         if error.code != "NoSuchEntity":
             raise
-        user = aws.iam.create_user(UserName=name, Tags=tags)["User"]  # type: ignore[arg-type]
+        path = f"/dayfly/{project}/"  # by it, the policy of who sets up tells this project's users
+        user = aws.iam.create_user(UserName=name, Path=path, Tags=tags)["User"]  # type: ignore[arg-type]
     else:
         owner = {one["Key"]: one["Value"] for one in aws.iam.list_user_tags(UserName=name)["Tags"]}
         if owner.get(PROJECT_TAG) != project:
