@@ -6,7 +6,7 @@ project in one region of one account. Each statement's Sid says what it is for.
 
 from __future__ import annotations
 
-from dayfly.aws.names import PROJECT_TAG, base_stack_name
+from dayfly.aws.names import PROJECT_TAG, RUN_TAG, base_stack_name
 from dayfly.aws.policy_admin import keep_own, make_network, make_roles, use_nameless
 from dayfly.aws.policy_statements import Arns, Document, allow, document, equals
 
@@ -102,11 +102,25 @@ def _reach_machines(arns: Arns) -> list[Document]:
     ]
     return [
         allow(
-            "DiagnoseAndReap",
+            "Diagnose",
             "ec2",
-            "GetConsoleOutput TerminateInstances",
+            "GetConsoleOutput",
             instances,
             equals(f"aws:ResourceTag/{PROJECT_TAG}", arns.project),
+        ),
+        # What has lost its stack. Only what is a machine's: the base stack's have the project's tag, too.
+        allow(
+            "Reap",
+            "ec2",
+            "DeleteLaunchTemplate DeleteSecurityGroup DeleteVolume TerminateInstances",
+            [
+                arns.here("ec2", f"{kind}/*")
+                for kind in ("instance", "launch-template", "security-group", "volume")
+            ],
+            {
+                **equals(f"aws:ResourceTag/{PROJECT_TAG}", arns.project),
+                "StringLike": {f"aws:ResourceTag/{RUN_TAG}": "*"},
+            },
         ),
         allow(
             "LogInToMachines",

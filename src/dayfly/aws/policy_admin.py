@@ -23,10 +23,7 @@ _POLICIES = """
 CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion
 ListEntitiesForPolicy ListPolicyVersions
 """
-_USERS = """
-AttachUserPolicy CreateAccessKey CreateUser DeleteAccessKey DeleteUser DetachUserPolicy GetUser
-ListAccessKeys ListAttachedUserPolicies TagUser
-"""
+_USERS = "CreateAccessKey CreateUser DeleteAccessKey DeleteUser DetachUserPolicy ListAccessKeys TagUser"
 _CREATED = """
 AllocateAddress CreateInternetGateway CreateLaunchTemplate CreateRouteTable CreateSubnet CreateVpc
 CreateVpcEndpoint ImportKeyPair
@@ -103,6 +100,7 @@ def make_network(arns: Arns) -> list[Document]:
 def make_roles(arns: Arns) -> list[Document]:
     """By name: `dayfly-<project>-<region>-…`; users, where asked for, under a path of the project's own."""
     ours = f"{base_stack_name(arns.project)}-{arns.region}-*"
+    users = arns.iam(f"user/dayfly/{arns.project}/*")
     machines: tuple[Role, ...] = ("run", "access", "build", "lab")
     return [
         allow("MakeRoles", "iam", _ROLES, arns.iam(f"role/{ours}")),
@@ -115,5 +113,14 @@ def make_roles(arns: Arns) -> list[Document]:
             [arns.role(role) for role in machines],
             equals("iam:PassedToService", arns.ec2),
         ),
-        allow("MakeUsersOnRequest", "iam", _USERS, arns.iam(f"user/dayfly/{arns.project}/*")),
+        # A user that is not there has no path yet.
+        allow("FindUsers", "iam", "GetUser ListUserTags", arns.iam("user/*")),
+        allow("MakeUsersOnRequest", "iam", _USERS, users),
+        allow(
+            "LetUsersSubmitRuns",
+            "iam",
+            "AttachUserPolicy",
+            users,
+            {"ArnLike": {"iam:PolicyARN": arns.iam(f"policy/{ours}")}},
+        ),
     ]

@@ -1,0 +1,391 @@
+"""What each role and each person may do, and what not: asked of the documents, as AWS would get them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dayfly
+from dayfly.aws.names import role_name
+from dayfly.aws.policies import admin_policy, user_policy
+from scripts.policy_documents import ACCOUNT, PARAMETERS, PROJECT, REGION, all_documents
+from tests.unit.aws.iam import (
+    BUCKET,
+    MACHINE_STACK,
+    PREFIX,
+    REPOSITORY,
+    STACK,
+    TAGGED,
+    actions,
+    allows,
+    document,
+    ec2,
+    iam,
+    many,
+    mentions,
+    role,
+)
+
+RUN = "20261123-101502-analysis-7f3a"
+MACHINES = ["Run", "Access", "Build", "Lab"]
+LONGEST = ("a" * 24, ACCOUNT, "ap-southeast-1")
+TOPIC = PARAMETERS["NotifyTopicArn"]
+
+WITHOUT_RESOURCES = {
+    "admin_policy": {
+        "CheckTemplates",
+        "FindTheMirror",
+        "KnowPrices",
+        "KnowQuotas",
+        "LetEventsBeLogged",
+        "LogInToTheRegistry",
+        "LookAtEc2",
+    },
+    "user_policy": {
+        "FindDeadlines",
+        "FindStacks",
+        "KnowPrices",
+        "KnowQuotas",
+        "KnowWhatWasBilled",
+        "LogInToTheRegistry",
+        "LookAtEc2",
+    },
+    "MachinePolicy": {"CarrySessions", "LogInToTheRegistry"},
+    "CloudFormationRole": {"LookAtResources"},
+}
+"""The statements on `*`: AWS knows no resource for their actions (`make check` asks parliament)."""
+
+
+def key(name: str) -> str:
+    return f"{BUCKET}/{name}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit"), [(admin_policy, 6144), (user_policy, 6144)], ids=["admin", "user"]
+)
+def test_a_persons_policy_fits_a_managed_policy_for_the_longest_names(policy: Any, limit: int) -> None:
+    text = json.dumps(policy(*LONGEST), separators=(",", ":"))
+    assert len(re.sub(r"\s", "", text)) <= limit
+
+
+def test_a_machine_policy_and_a_roles_own_documents_fit() -> None:
+    for name, found in all_documents().items():
+        size = len(json.dumps(found, separators=(",", ":")))
+        assert size <= (2048 if name.endswith("/trust") else 6144), name
+
+
+def test_every_statement_says_why_in_its_sid() -> None:
+    for name, found in all_documents().items():
+        sids = [one["Sid"] for one in found["Statement"]]
+        assert len(set(sids)) == len(sids), name
+        assert all(re.fullmatch("[A-Z][A-Za-z0-9]+", sid) for sid in sids), name
+
+
+def test_only_statements_that_can_have_no_resource_are_on_a_star() -> None:
+    found = {
+        name: {one["Sid"] for one in policy["Statement"] if "*" in many(one.get("Resource", ""))}
+        for name, policy in all_documents().items()
+    }
+    assert {name: sids for name, sids in found.items() if sids} == WITHOUT_RESOURCES
+
+
+def test_actions_are_named_but_for_an_administrators_on_what_is_the_projects_by_name() -> None:
+    for name, policy in all_documents().items():
+        for one in policy["Statement"]:
+            wild = [action for action in many(one["Action"]) if "*" in action]
+            if not wild or one["Effect"] == "Deny":
+                continue
+            assert name == "admin_policy", one["Sid"]
+            named = all(PROJECT in resource for resource in many(one["Resource"]))
+            assert named or wild == ["ec2:Describe*"], one["Sid"]
+
+
+def test_pass_role_names_roles_of_the_project_and_one_service() -> None:
+    """SECURITY 7."""
+    seen = []
+    for name, policy in all_documents().items():
+        for one in policy["Statement"]:
+            if any(action.startswith("iam:") and "PassRole" in action for action in many(one["Action"])):
+                assert many(one["Action"]) == ["iam:PassRole"]
+                assert not any("*" in resource for resource in many(one["Resource"])), one["Sid"]
+                service = one["Condition"]["StringEquals"]["iam:PassedToService"]
+                seen += [(name, service, resource.rpartition("-")[2]) for resource in many(one["Resource"])]
+    instances = ["run", "access", "build", "lab"]
+    assert sorted(seen) == sorted(
+        [
+            *(("CloudFormationRole", "ec2.amazonaws.com", kind) for kind in instances),
+            *(("admin_policy", "ec2.amazonaws.com", kind) for kind in instances),
+            ("user_policy", "cloudformation.amazonaws.com", "cloudformation"),
+            ("user_policy", "scheduler.amazonaws.com", "scheduler"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_no_machine_may_touch_iam_or_delete_an_object(name: str) -> None:
+    """SECURITY 8."""
+    may = actions(role(name))
+    assert not any(action.startswith(("iam:", "sts:")) for action in may)
+    assert not any("Delete" in action for action in may if action != "cloudformation:DeleteStack")
+    assert not any(action.startswith(("ec2:", "scheduler:")) for action in may)
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "Scheduler"])
+def test_only_machine_stacks_of_the_same_project_can_be_deleted(name: str) -> None:
+    """SECURITY 8. A project's name has no two hyphens in a row, so the prefix is of this project alone."""
+    may = role(name)
+    assert allows(may, "cloudformation:DeleteStack", MACHINE_STACK)
+    assert not allows(may, "cloudformation:DeleteStack", f"{STACK}{PREFIX}/1")
+    assert not allows(may, "cloudformation:DeleteStack", f"{STACK}{PREFIX}-eu--{RUN}/1")
+    assert not allows(may, "cloudformation:DeleteStack", f"{STACK}other/1")
+    assert not mentions(may, "cloudformation:CreateStack")
+
+
+def test_the_scheduler_deletes_stacks_and_does_nothing_else() -> None:
+    assert actions(role("Scheduler")) == ["cloudformation:DeleteStack"]
+
+
+READ = {
+    "Run": {"runs", "snapshots", "images"},
+    "Access": {"runs", "labs", "snapshots", "images"},
+    "Build": {"builds", "images"},
+    "Lab": {"labs", "snapshots", "images"},
+}
+WRITTEN = {
+    "Run": {"runs", "status"},
+    "Access": {"runs", "labs", "status"},
+    "Build": {"builds", "images"},
+    "Lab": {"labs", "status"},
+}
+PREFIXES = {"runs", "status", "snapshots", "images", "builds", "labs", "tokens"}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_reads_its_inputs_and_writes_its_own_prefix(name: str) -> None:
+    """SECURITY 8: a build reads no runs, a lab reads no runs, nobody reads submission tokens."""
+    may = role(name)
+    assert {one for one in PREFIXES if allows(may, "s3:GetObject", key(f"{one}/x/y"))} == READ[name]
+    assert {one for one in PREFIXES if allows(may, "s3:PutObject", key(f"{one}/x/y"))} == WRITTEN[name]
+    assert not allows(may, "s3:GetObject", "arn:aws:s3:::another/runs/x")
+    listed = {one for one in PREFIXES if allows(may, "s3:ListBucket", BUCKET, **{"s3:prefix": f"{one}/x/"})}
+    assert listed == READ[name] | WRITTEN[name]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_object_that_is_not_there_is_not_found_rather_than_denied(name: str) -> None:
+    """A GET asks for the right to list with no prefix: the keeper looks for stop.json every few seconds."""
+    assert allows(role(name), "s3:ListBucket", BUCKET)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_only_a_build_pushes_images_and_every_machine_pulls(name: str) -> None:
+    may = role(name)
+    assert allows(may, "ecr:BatchGetImage", REPOSITORY)
+    assert not allows(may, "ecr:BatchGetImage", f"{REPOSITORY}-other")
+    pushes = {"ecr:PutImage", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"}
+    for action in pushes:
+        assert allows(may, action, REPOSITORY) == (name == "Build")
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_can_be_logged_in_to_by_a_session(name: str) -> None:
+    assert allows(role(name), "ssm:UpdateInstanceInformation", ec2("instance/i-0a"))
+    assert allows(role(name), "ssmmessages:OpenDataChannel", "*")
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_topic_and_mirror_are_reached_only_where_there_is_one(name: str) -> None:
+    with_both, without = role(name), role(name, NotifyTopicArn="", KeepMirror="false")
+    assert allows(with_both, "sns:Publish", TOPIC)
+    assert not allows(with_both, "sns:Publish", f"{TOPIC}-other")
+    assert allows(with_both, "codecommit:GitPull", f"arn:aws:codecommit:{REGION}:{ACCOUNT}:{PREFIX}")
+    assert not mentions(with_both, "codecommit:GitPush")
+    assert not mentions(without, "sns:Publish")
+    assert not mentions(without, "codecommit:GitPull")
+
+
+CLOUDFORMATION_MAY: list[tuple[str, str, dict[str, str]]] = [
+    (
+        "ec2:RunInstances",
+        ec2("instance/*"),
+        {"aws:RequestTag/dayfly:project": PROJECT, "ec2:MetadataHttpTokens": "required"},
+    ),
+    ("ec2:RunInstances", ec2("volume/*"), {"ec2:Encrypted": "true"}),
+    ("ec2:RunInstances", ec2("subnet/subnet-0a"), {"ec2:Vpc": ec2("vpc/vpc-0a1b2c3d")}),
+    ("ec2:RunInstances", ec2("launch-template/lt-0a"), TAGGED),
+    ("ec2:RunInstances", ec2(f"key-pair/{PREFIX}"), {}),
+    ("ec2:RunInstances", ec2("spot-instances-request/*"), {}),
+    ("ec2:TerminateInstances", ec2("instance/i-0a"), TAGGED),
+    ("ec2:AuthorizeSecurityGroupIngress", ec2("security-group/sg-0a"), TAGGED),
+    ("ec2:CreateSecurityGroup", ec2("vpc/vpc-0a1b2c3d"), {}),
+    ("ec2:CreateTags", ec2("instance/i-0a"), {"ec2:CreateAction": "RunInstances"}),
+    ("ec2:AssociateAddress", ec2("elastic-ip/eipalloc-0a"), TAGGED),
+    (
+        "iam:PassRole",
+        iam(f"role/{role_name(PROJECT, REGION, 'run')}"),
+        {"iam:PassedToService": "ec2.amazonaws.com"},
+    ),
+]
+CLOUDFORMATION_MAY_NOT: list[tuple[str, str, dict[str, str]]] = [
+    # without the project's tag; without IMDSv2
+    ("ec2:RunInstances", ec2("instance/*"), {"ec2:MetadataHttpTokens": "required"}),
+    (
+        "ec2:RunInstances",
+        ec2("instance/*"),
+        {"aws:RequestTag/dayfly:project": PROJECT, "ec2:MetadataHttpTokens": "optional"},
+    ),
+    ("ec2:RunInstances", ec2("volume/*"), {"ec2:Encrypted": "false"}),
+    ("ec2:RunInstances", ec2("subnet/subnet-0a"), {"ec2:Vpc": ec2("vpc/vpc-other")}),
+    ("ec2:RunInstances", ec2("security-group/sg-0a"), {"aws:ResourceTag/dayfly:project": "other"}),
+    ("ec2:RunInstances", ec2("key-pair/another"), {}),
+    ("ec2:TerminateInstances", ec2("instance/i-0a"), {"aws:ResourceTag/dayfly:project": "other"}),
+    ("ec2:TerminateInstances", ec2("instance/i-0a"), {}),
+    ("ec2:AuthorizeSecurityGroupIngress", ec2("security-group/sg-0a"), {}),
+    ("ec2:CreateSecurityGroup", ec2("vpc/vpc-other"), {}),
+    # claiming another's machine by tagging it
+    ("ec2:CreateTags", ec2("instance/i-0a"), {"aws:RequestTag/dayfly:project": PROJECT}),
+    ("ec2:CreateTags", ec2("security-group/sg-0a"), {"aws:RequestTag/dayfly:project": PROJECT}),
+    (
+        "iam:PassRole",
+        iam(f"role/{role_name(PROJECT, REGION, 'cloudformation')}"),
+        {"iam:PassedToService": "ec2.amazonaws.com"},
+    ),
+    ("iam:PassRole", iam("role/admin"), {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ("iam:CreateRole", iam("role/any"), {}),
+    ("s3:GetObject", key(f"runs/{RUN}/output.ipynb"), {}),
+]
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), CLOUDFORMATION_MAY)
+def test_the_service_role_makes_and_ends_the_projects_machines(
+    action: str, resource: str, context: dict[str, str]
+) -> None:
+    assert allows(role("CloudFormation"), action, resource, **context)
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), CLOUDFORMATION_MAY_NOT)
+def test_the_service_role_makes_and_ends_nothing_else(
+    action: str, resource: str, context: dict[str, str]
+) -> None:
+    """Who submits runs may give it any template: it is the limit of what they can make."""
+    assert not allows(role("CloudFormation"), action, resource, **context)
+
+
+def test_trust_names_one_service_each_and_schedules_of_the_projects_group_only() -> None:
+    for name in MACHINES:
+        [one] = document(f"{name}Role/trust")["Statement"]
+        assert one["Principal"] == {"Service": "ec2.amazonaws.com"}
+    [one] = document("CloudFormationRole/trust")["Statement"]
+    assert one["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+    [one] = document("SchedulerRole/trust")["Statement"]
+    assert one["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert one["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": ACCOUNT,
+        "aws:SourceArn": f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{PREFIX}",
+    }
+
+
+def test_who_submits_runs_makes_machines_only_by_cloudformations_role() -> None:
+    """SECURITY 9."""
+    user = document("user_policy")
+    ours = iam(f"role/{role_name(PROJECT, REGION, 'cloudformation')}")
+    theirs = iam("role/admin")
+    assert allows(user, "cloudformation:CreateStack", MACHINE_STACK, **{"cloudformation:RoleArn": ours})
+    assert not allows(user, "cloudformation:CreateStack", MACHINE_STACK)
+    assert not allows(user, "cloudformation:CreateStack", MACHINE_STACK, **{"cloudformation:RoleArn": theirs})
+    assert not allows(
+        user, "cloudformation:CreateStack", f"{STACK}{PREFIX}/1", **{"cloudformation:RoleArn": ours}
+    )
+    assert not mentions(user, "ec2:RunInstances")
+    assert [action for action in actions(user) if action.startswith("iam:")] == ["iam:PassRole"] * 2
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("cloudformation:DeleteStack", f"{STACK}{PREFIX}/1"),
+        ("cloudformation:UpdateStack", f"{STACK}{PREFIX}/1"),
+        ("s3:DeleteObjectVersion", key("runs/x/output.ipynb")),
+        ("s3:DeleteBucket", BUCKET),
+        ("s3:PutBucketPolicy", BUCKET),
+        ("s3:GetObject", "arn:aws:s3:::another/x"),
+        ("ecr:BatchDeleteImage", REPOSITORY),
+        ("ec2:TerminateInstances", ec2("instance/i-0a")),
+        ("ssm:StartSession", ec2("instance/i-0a")),
+        ("ssm:SendCommand", ec2("instance/i-0a")),
+        ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/secret"),
+        ("scheduler:DeleteSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/other/x"),
+    ],
+)
+def test_who_submits_runs_may_not(action: str, resource: str) -> None:
+    """SECURITY 9. Instances without the project's tag are another's."""
+    assert not allows(document("user_policy"), action, resource)
+
+
+def test_who_submits_runs_may_look_into_and_end_the_projects_machines() -> None:
+    user = document("user_policy")
+    for action in ("ssm:StartSession", "ec2:GetConsoleOutput"):
+        assert allows(user, action, ec2("instance/i-0a"), **TAGGED)
+    a_run = {**TAGGED, "aws:ResourceTag/dayfly:run": RUN}
+    assert allows(user, "ec2:TerminateInstances", ec2("instance/i-0a"), **a_run)
+    assert allows(user, "ec2:DeleteLaunchTemplate", ec2("launch-template/lt-0a"), **a_run)
+    assert not allows(user, "ec2:DeleteLaunchTemplate", ec2("launch-template/lt-base"), **TAGGED)
+    assert allows(user, "ssm:StartSession", f"arn:aws:ssm:{REGION}::document/AWS-StartSSHSession")
+    assert allows(user, "cloudformation:DeleteStack", MACHINE_STACK)
+
+
+def test_an_administrator_makes_roles_of_the_projects_name_only() -> None:
+    admin = document("admin_policy")
+    assert allows(admin, "iam:CreateRole", iam(f"role/{role_name(PROJECT, REGION, 'run')}"))
+    assert not allows(admin, "iam:CreateRole", iam("role/admin"))
+    user_may = iam(f"policy/{PREFIX}-{REGION}-user")
+    ours, theirs = iam(f"user/dayfly/{PROJECT}/jo"), iam("user/somebody")
+    assert allows(admin, "iam:AttachUserPolicy", ours, **{"iam:PolicyARN": user_may})
+    assert not allows(admin, "iam:AttachUserPolicy", ours, **{"iam:PolicyARN": iam("policy/admin")})
+    assert not allows(admin, "iam:AttachUserPolicy", theirs, **{"iam:PolicyARN": user_may})
+    assert not allows(admin, "iam:CreateAccessKey", theirs)
+    assert not mentions(admin, "ec2:RunInstances")
+
+
+_CALL = re.compile(
+    r"\baws\.(?P<service>cloudformation|ec2|s3|ecr|iam|scheduler|ssm|quotas|codecommit|pricing|cost_explorer)"
+    r"\s*\.(?:get_paginator\(\s*\"(?P<paginated>\w+)\"|(?P<method>[a-z_0-9]+)\()"
+)
+_PREFIX = {"quotas": "servicequotas", "cost_explorer": "ce"}
+_IAM_NAME = {
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+}
+"""Where an action has another name in IAM than in the API."""
+
+
+def calls() -> set[str]:
+    """Every action that the product calls through `Aws`, as IAM names it."""
+    found = set()
+    for file in Path(dayfly.__file__).parent.rglob("*.py"):
+        for match in _CALL.finditer(file.read_text(encoding="utf-8")):
+            method = match["paginated"] or match["method"]
+            if method in {"get_waiter", "get_paginator", "meta", "can_paginate", "close"}:
+                continue
+            service = _PREFIX.get(match["service"], match["service"])
+            words = ("Cors" if one == "cors" else one[:1].upper() + one[1:] for one in str(method).split("_"))
+            action = f"{service}:{''.join(words)}"
+            found.add(_IAM_NAME.get(action, action))
+    return found
+
+
+def test_whatever_the_product_calls_is_allowed_to_who_needs_it() -> None:
+    found = calls()
+    assert {"cloudformation:CreateStack", "ec2:DescribeSubnets", "pricing:GetProducts"} <= found
+    both = {"Statement": document("user_policy")["Statement"] + document("admin_policy")["Statement"]}
+    assert {action for action in found if not mentions(both, action)} == set()
