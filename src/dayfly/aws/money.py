@@ -9,17 +9,15 @@ _FINE = Decimal("0.0001")
 
 
 def dollars(amount: Decimal) -> str:
-    """`$12.35`; `$0.0042` where cents would hide it."""
-    small = 0 < abs(amount) < 1
-    shown = amount.quantize(_FINE if small else _CENT, ROUND_HALF_UP)
-    if small and shown == 0:
-        return "under $0.0001"
-    sign = "-" if shown < 0 else ""
-    text = f"{abs(shown):,f}"
-    if small and "." in text:  # two digits at least: $0.50, $0.4032
-        whole, fraction = text.split(".")
-        text = f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
-    return f"{sign}${text}"
+    """`$12.35`; below a dollar with the digits that cents would hide: `$0.0042`, but `$0.50`."""
+    size = abs(amount)
+    if 0 < size < 1:
+        size = size.quantize(_FINE, ROUND_HALF_UP)
+        if size == 0:
+            return "under $0.0001"
+    if size >= 1 or size == size.quantize(_CENT):
+        size = size.quantize(_CENT, ROUND_HALF_UP)
+    return f"{'-' if amount < 0 and size else ''}${size:,f}"
 
 
 def dollars_per_hour(amount: Decimal) -> str:
