@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dayfly.aws.ami import Ami, find_ami
 from dayfly.aws.base import BaseStack
@@ -36,8 +36,7 @@ class Hardware:
     disk_gib: int
     subnet_ids: tuple[str, ...]
     price: Price | None
-    instead: tuple[Offer, ...] = ()
-    """What would do where no zone has any of these to spare."""
+    wanted: Wanted
 
     @property
     def instance_type(self) -> str:
@@ -86,8 +85,16 @@ def choose_hardware(
         disk_gib=disk_gib,
         subnet_ids=subnets,
         price=whole_price(choice.price, extra.result(), disk_gib=disk_gib),
-        instead=alternatives(choice.type.name, wanted, types, prices),
+        wanted=wanted,
     )
+
+
+def find_alternatives(aws: Aws, hardware: Hardware, environ: Mapping[str, str]) -> tuple[Offer, ...]:
+    """What would do in place of a machine that no zone has to spare, with prices. Raises AwsError."""
+    cache = open_cache(aws, environ)
+    any_type = replace(hardware.wanted, instance=None)
+    prices, _ = _load_prices(aws, cache, any_type)
+    return alternatives(hardware.instance_type, hardware.wanted, load_instance_types(aws, cache), prices)
 
 
 def _load_prices(aws: Aws, cache: Cache, wanted: Wanted) -> tuple[Mapping[str, Price], SpotPrices | None]:

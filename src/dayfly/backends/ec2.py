@@ -6,11 +6,13 @@ does not end. What goes on afterwards is read from the store.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dayfly.aws.hardware import find_alternatives
 from dayfly.aws.machine import NO_CAPACITY, apply_machine
 from dayfly.errors import AwsError, RunConflictError
 from dayfly.runs import layout
@@ -86,12 +88,15 @@ def start_ec2(
 
 def _with_alternatives(error: AwsError, target: Ec2Target) -> AwsError:
     """Where AWS has none of a type to spare, what else would do."""
-    if error.code != NO_CAPACITY or not target.hardware.instead:
+    if error.code != NO_CAPACITY:
         return error
-    others = "\n".join(f"  --instance {offer.describe()}" for offer in target.hardware.instead)
-    return AwsError(
-        error.what, why=error.why, hint=f"{error.hint}\nThese would do:\n{others}", code=error.code
-    )
+    try:
+        offers = find_alternatives(target.aws, target.hardware, os.environ)
+    except AwsError:
+        return error
+    others = "\n".join(f"  --instance {offer.describe()}" for offer in offers)
+    hint = f"{error.hint}\nThese would do:\n{others}" if others else error.hint
+    return AwsError(error.what, why=error.why, hint=hint, code=error.code)
 
 
 def _put_record(store: Store, record: MachineRecord) -> None:
