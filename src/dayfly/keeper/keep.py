@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from dayfly.errors import StoreError
+from dayfly.keeper.beats import Beating, Pulse
 from dayfly.keeper.carry import Carrier
 from dayfly.runs import layout
 from dayfly.runs.compat import UTC
@@ -26,48 +27,53 @@ SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
 NEAR_PAUSE_S = 0.05
 """Between two looks at a run directory that lies in the store: looking costs microseconds there."""
-BEAT_S = 30.0
 TAKE_UP_WITHIN_S = 60.0
 LAST_SAVE_WITHIN_S = 900.0
 
 
-def keep_run(
+def keep_run(  # noqa: PLR0913 -- its clock and its threads are passed in
     run_dir: Path,
     store: Store,
     *,
+    deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    beating: Callable[[Pulse], AbstractContextManager[object]] = Beating,
 ) -> bool:
     """Carry the run in `run_dir` to `store` until it has ended; True when all of it is there.
 
-    A store that fails is tried again, at the end for as long as LAST_SAVE_WITHIN_S.
+    A store that fails is tried again, at the end until `deadline` (of `clock`) where there is one, else for
+    LAST_SAVE_WITHIN_S. Meanwhile the heart beats, whatever the carrying takes.
     """
-    in_store = lies_in(run_dir, store)
-    carrier = Carrier(run_dir, store)
-    begun, beaten, pause = clock(), float("-inf"), SHORTEST_PAUSE_S
-    said: State | None = None
+    carrier = None if lies_in(run_dir, store) else Carrier(run_dir, store)
+    with beating(Pulse(store, run_dir.name, lambda: last_state(run_dir), clock)):
+        _carry_until_result(run_dir, store, carrier, clock, sleep)
+        until = deadline if deadline is not None else clock() + LAST_SAVE_WITHIN_S
+        _wait_for_runner(run_dir, until, clock, sleep)
+        saved = carrier is None or _save_last(run_dir, carrier, until, clock, sleep)
+    return saved and _tell_end(run_dir, store, until, clock, sleep)
+
+
+def _carry_until_result(
+    run_dir: Path,
+    store: Store,
+    carrier: Carrier | None,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Until there is a result: the runner's, or ours when the runner is gone."""
+    begun, pause = clock(), SHORTEST_PAUSE_S
     while not (run_dir / layout.RESULT).exists():
-        with suppress(StoreError):  # the next round carries it; the last save has its own patience
-            if not in_store:
+        if carrier is not None:
+            with suppress(StoreError):  # the next round carries it; the last save has its own patience
                 carrier.carry()
-        # One file that the store refuses must not make the run look dead.
-        with suppress(StoreError):
-            if not in_store:
+            with suppress(StoreError):
                 _fetch_stop(run_dir, store)
-            state = last_state(run_dir)
-            if state is not said or clock() - beaten >= BEAT_S:
-                put_status(store, run_dir.name, state, datetime.now(UTC))
-                said, beaten = state, clock()
         if _runner_gone(run_dir, waited_s=clock() - begun):
             write_lost_result(run_dir)
-            break
-        sleep(NEAR_PAUSE_S if in_store else pause)
+            return
+        sleep(NEAR_PAUSE_S if carrier is None else pause)
         pause = min(pause * 1.1, LONGEST_PAUSE_S)
-    if in_store:
-        _wait_for_runner(run_dir, clock() + LAST_SAVE_WITHIN_S, clock, sleep)
-        put_status(store, run_dir.name, _state_of_result(run_dir), datetime.now(UTC))
-        return True
-    return _save_last(run_dir, store, carrier, clock, sleep)
 
 
 def lies_in(run_dir: Path, store: Store) -> bool:
@@ -152,25 +158,44 @@ def write_lost_result(run_dir: Path) -> None:
 
 def _save_last(
     run_dir: Path,
-    store: Store,
     carrier: Carrier,
+    until: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> bool:
+    for _ in tidy_outputs(run_dir / layout.OUTPUTS):
+        pass  # the runner has done it, and told, unless it was killed
+
+    def save() -> None:
+        carrier.carry(everything=True)
+        carrier.carry_result()
+
+    return _try_until(save, until, clock, sleep)
+
+
+def _tell_end(
+    run_dir: Path,
+    store: Store,
+    until: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> bool:
     state = _state_of_result(run_dir)
-    deadline, pause = clock() + LAST_SAVE_WITHIN_S, SHORTEST_PAUSE_S
-    _wait_for_runner(run_dir, deadline, clock, sleep)
-    for _ in tidy_outputs(run_dir / layout.OUTPUTS):
-        pass  # the runner has done it, and told, unless it was killed
+    return _try_until(lambda: put_status(store, run_dir.name, state, datetime.now(UTC)), until, clock, sleep)
+
+
+def _try_until(
+    do: Callable[[], None], until: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> bool:
+    """Try until the store takes it; False when it has not until then."""
+    pause = SHORTEST_PAUSE_S
     while True:
         try:
-            carrier.carry(everything=True)
-            carrier.carry_result()
-            put_status(store, run_dir.name, state, datetime.now(UTC))
+            do()
         except StoreError:
-            if clock() >= deadline:
+            if clock() >= until:
                 return False
-            sleep(pause)
+            sleep(min(pause, max(until - clock(), 0.0)))
             pause = min(pause * 2, 30.0)
         else:
             return True

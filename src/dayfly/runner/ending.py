@@ -7,6 +7,7 @@ short.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,8 @@ from dayfly.runs.result import Reason
 from dayfly.runs.state import State
 
 STOP_POLL_S = 0.25
+_SPOT_GRACE_S = 30.0
+"""Of the two minutes that AWS gives; the rest is for saving."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class Intent:
     state: State
     reason: Reason
     message: str
+    grace_s: float | None = None
+    """The longest grace, in seconds, where the run's own may be too long."""
 
 
 class Ending:
@@ -59,10 +64,12 @@ class Ending:
             self._kill()
 
     async def _carry_out(self) -> None:
+        limit_s = self.intent.grace_s if self.intent is not None else None
+        grace_s = self._grace_s if limit_s is None else min(self._grace_s, limit_s)
         if self._client is not None:
             for _ in range(2):  # an interrupt just before a cell begins is lost: send another
                 await interrupt(self._client, self._kernel)
-                if await wait_for_exit(self._kernel, self._grace_s / 2):
+                if await wait_for_exit(self._kernel, grace_s / 2):
                     return
         self._kill()
 
@@ -78,8 +85,24 @@ class Ending:
                 await self._task
 
 
-async def watch_for_stop(file: Path, stop: Callable[[], None]) -> None:
-    """Call `stop` once when the stop file appears in the run directory."""
+async def watch_for_stop(file: Path, ask: Callable[[Intent], None]) -> None:
+    """Ask for the end once, as the stop file says, when it appears in the run directory."""
     while not file.exists():  # noqa: ASYNC110, ASYNC240 -- another process makes the file; a stat is quick
         await asyncio.sleep(STOP_POLL_S)
-    stop()
+    ask(read_stop(file))
+
+
+def read_stop(file: Path) -> Intent:
+    """How the run is to end by its stop file: taken back by AWS when that is its reason, else stopped."""
+    try:
+        asked = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        asked = None
+    if isinstance(asked, dict) and asked.get("reason") == Reason.SPOT:
+        return Intent(
+            state=State.INTERRUPTED,
+            reason=Reason.SPOT,
+            message="AWS takes its spot machine back (two minutes after a notice); the run was ended before.",
+            grace_s=_SPOT_GRACE_S,
+        )
+    return Intent(state=State.CANCELLED, reason=Reason.STOPPED, message="The run was stopped (dayfly stop).")

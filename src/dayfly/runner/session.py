@@ -214,10 +214,7 @@ def _signals(ending: Ending) -> Iterator[None]:
 async def _timers(session: Session) -> AsyncIterator[None]:
     """The notebook's timeout, counted from the start of its kernel, and the stop file."""
     request, loop = session.request, asyncio.get_running_loop()
-    stop = Intent(state=State.CANCELLED, reason=Reason.STOPPED, message="The run was stopped (dayfly stop).")
-    watcher = asyncio.create_task(
-        watch_for_stop(session.run_dir / layout.STOP, lambda: session.ending.ask(stop))
-    )
+    watcher = asyncio.create_task(watch_for_stop(session.run_dir / layout.STOP, session.ending.ask))
     handle = None
     if request.timeout_s is not None:
         late = Intent(

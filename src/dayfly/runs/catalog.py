@@ -22,6 +22,10 @@ STALE_AFTER = timedelta(seconds=90)
 of the keeper and an upload that is slow."""
 TAKE_UP_WITHIN = timedelta(seconds=30)
 """A local run that no runner has taken up after so long never will be."""
+PROVISION_WITHIN = timedelta(minutes=15)
+"""So long a machine may take until it first tells of itself; nobody beats before. The usual boot budget."""
+_BEFORE_RUNNER = {State.REQUESTED, State.PROVISIONING, State.BOOTING, State.PULLING}
+"""A run that is heard of no more in one of these has never had a runner."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +92,24 @@ def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: dat
     # Before asking whether it lives: one that comes in between is alive, not dead.
     taken_up = directory is not None and lock_holder(directory) is not None
     alive = runner_alive(directory) if directory is not None else None
-    patience = STALE_AFTER if alive is None else TAKE_UP_WITHIN
+    patience = _patience(said, asked=alive is not None)
+    waiting = said in _BEFORE_RUNNER and not taken_up
     if alive or (alive is None and now - beat < patience):
         return said
     # The runner is gone: it may have ended just now, never have come, or have died.
     ended = _state_in_result(store, run_id)
     if ended is not None:
         return ended
-    if said is State.REQUESTED and not taken_up:
-        return State.REQUESTED if now - beat < patience else State.NEVER_STARTED
+    if waiting:
+        return said if now - beat < patience else State.NEVER_STARTED
     return State.LOST
+
+
+def _patience(said: State, *, asked: bool) -> timedelta:
+    """How old a heartbeat may be; `asked` when there is a lock to ask, so that only a start is waited for."""
+    if said is State.PROVISIONING:
+        return PROVISION_WITHIN
+    return TAKE_UP_WITHIN if asked and said is State.REQUESTED else STALE_AFTER
 
 
 def _state_in_result(store: Store, run_id: str) -> State | None:

@@ -29,6 +29,11 @@ class Reason(StrEnum):
     RUNNER_GONE = "runner_gone"
     NOT_TAKEN_UP = "not_taken_up"
     NO_MACHINE = "no_machine"
+    SPOT = "spot"
+    BOOT_FAILED = "boot_failed"
+    BOOT_TIMED_OUT = "boot_timed_out"
+    PULL_FAILED = "pull_failed"
+    STORE_DENIED = "store_denied"
 
 
 class FailedCell(Model):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,12 +14,20 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
 
-def open_s3(url: str, *, profile: str | None = None, region: str | None = None) -> S3Store:
+def open_s3(
+    url: str,
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    instance_credentials: bool = False,
+    find: Callable[[str], object | None] = find_spec,
+) -> S3Store:
     """The store behind `s3://bucket/prefix`, with a profile and in a region where these are named.
 
     Without a profile, keys in the environment are used as they are; anything else (profiles, SSO, assumed
-    roles, instance roles) is what boto3 finds. Raises UsageError for a URL without a bucket and
-    StoreError when there are no credentials.
+    roles, instance roles) is what boto3 finds. With `instance_credentials`, where `find` finds no boto3, as
+    in images, it is what the instance's metadata service gives, renewed as it expires. Raises UsageError
+    for a URL without a bucket and StoreError when there are no credentials.
     """
     from obstore.store import S3Store
 
@@ -35,6 +45,11 @@ def open_s3(url: str, *, profile: str | None = None, region: str | None = None) 
         config["region"] = region
     prefix = parts.path.strip("/") or None
     if profile is None and os.environ.get("AWS_ACCESS_KEY_ID"):
+        return S3Store(parts.netloc, prefix=prefix, config=config, client_options=options)
+    if instance_credentials and find("boto3") is None:
+        metadata = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        if metadata:
+            config["metadata_endpoint"] = metadata.rstrip("/")
         return S3Store(parts.netloc, prefix=prefix, config=config, client_options=options)
     return _with_boto3(parts.netloc, prefix, profile, config, options)
 

@@ -133,17 +133,18 @@ class Store:
         return StoreError(f"Could not {verb} the store {self.url} ({key}).", why=first)
 
 
-def open_store(url: str | Path) -> Store:
+def open_store(url: str | Path, *, instance_credentials: bool = False) -> Store:
     """The store at a local directory (made when missing), `s3://bucket/prefix` or `memory://`.
 
-    S3 credentials, region and endpoint come from where the AWS CLI has them. Raises UsageError
+    S3 credentials, region and endpoint come from where the AWS CLI has them; `instance_credentials` is for
+    what runs in an image on a machine, where there is no boto3 to find them. Raises UsageError
     for any other scheme and StoreError when the directory cannot be made.
     """
     text = os.fspath(url)
     if text.startswith("s3://"):
         from dayfly.runs.s3 import open_s3
 
-        return Store(objects=open_s3(text), url=text)
+        return Store(objects=open_s3(text, instance_credentials=instance_credentials), url=text)
     from obstore.store import LocalStore, MemoryStore
 
     if text == "memory://":

@@ -3,19 +3,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dayfly.keeper import keep
-from dayfly.keeper.keep import keep_run, last_state, write_lost_result
+from dayfly.keeper.beats import Pulse
+from dayfly.keeper.keep import count_cells, keep_run, last_state, write_lost_result
 from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
 from dayfly.runs.chunks import ChunkWriter
 from dayfly.runs.lock import acquire_lock
-from dayfly.runs.result import Reason, Result
+from dayfly.runs.result import CellCounts, Reason, Result
 from dayfly.runs.state import State
+from dayfly.runs.status import put_status
 from tests.unit.support import (
+    NOW,
     RUN_ID,
     FakeClock,
     RecordingStore,
@@ -57,6 +61,14 @@ class Script:
     def __init__(self) -> None:
         self.clock = FakeClock(now=0.0)
         self._steps: list[tuple[float, Callable[[], None]]] = []
+        self._pulses: list[Pulse] = []
+
+    @contextmanager
+    def beating(self, pulse: Pulse) -> Iterator[None]:
+        """In place of a thread: the heart is asked whenever somebody sleeps."""
+        self._pulses.append(pulse)
+        yield
+        self._pulses.remove(pulse)
 
     def at(self, second: float, do: Callable[[], None]) -> None:
         self._steps.append((second, do))
@@ -68,6 +80,8 @@ class Script:
         self._steps = [step for step in self._steps if step[0] > self.clock.now]
         for _, do in due:
             do()
+        for pulse in self._pulses:
+            pulse.beat()
 
 
 @pytest.fixture
@@ -91,8 +105,10 @@ def script() -> Script:
     return Script()
 
 
-def keep_with(run_dir: Path, store: RecordingStore, script: Script) -> bool:
-    return keep_run(run_dir, store, clock=script.clock, sleep=script.sleep)
+def keep_with(run_dir: Path, store: RecordingStore, script: Script, *, deadline: float | None = None) -> bool:
+    return keep_run(
+        run_dir, store, deadline=deadline, clock=script.clock, sleep=script.sleep, beating=script.beating
+    )
 
 
 def beats(store: RecordingStore) -> int:
@@ -212,6 +228,40 @@ def test_the_last_save_is_tried_for_a_quarter_of_an_hour(
     assert keep.LAST_SAVE_WITHIN_S <= script.clock.now <= keep.LAST_SAVE_WITHIN_S + 60
 
 
+def test_on_a_machine_the_last_save_is_tried_until_the_machine_ends(
+    run_dir: Path, runner: Runner, script: Script
+) -> None:
+    store = failing_store(100_000)
+    runner.take_up()
+    runner.finish()
+    assert not keep_with(run_dir, store, script, deadline=5000)
+    assert script.clock.now == 5000
+
+
+def test_a_store_that_is_down_for_most_of_an_hour_on_a_machine_gets_everything(
+    run_dir: Path, runner: Runner, script: Script
+) -> None:
+    store = failing_store(100)
+    runner.take_up()
+    runner.finish()
+    assert keep_with(run_dir, store, script, deadline=9000)
+    assert keep.LAST_SAVE_WITHIN_S < script.clock.now < 9000
+    assert state_of(store, RUN_ID) is State.SUCCEEDED
+
+
+def test_a_run_that_nobody_has_taken_up_stays_what_its_machine_said_of_it(
+    run_dir: Path, runner: Runner, script: Script
+) -> None:
+    store = recording_store()
+    put_status(store, RUN_ID, State.PULLING, NOW)
+    seen: list[State | None] = []
+    script.at(9, lambda: seen.append(state_of(store, RUN_ID)))
+    script.at(10, runner.take_up)
+    script.at(11, runner.finish)
+    keep_with(run_dir, store, script)
+    assert seen == [State.PULLING]
+
+
 def test_the_last_save_comes_through_when_the_store_does(
     run_dir: Path, runner: Runner, script: Script
 ) -> None:
@@ -257,6 +307,41 @@ class TestTheStateThatTheEventsTell:
         runner.enter(State.RUNNING)
         runner.events.append(line)
         assert last_state(run_dir) is State.RUNNING
+
+
+class TestHowFarALostRunCame:
+    def finish_cells(self, runner: Runner, *states: str) -> None:
+        runner.events.append(b'{"type": "notebook", "executions": 5}\n')
+        for state in states:
+            runner.events.append(json.dumps({"type": "cell_finished", "state": state}).encode() + b"\n")
+
+    def test_cells_are_counted_by_how_they_ended(self, run_dir: Path, runner: Runner) -> None:
+        self.finish_cells(runner, "executed", "executed", "failed")
+        counts = count_cells(run_dir)
+        assert counts == CellCounts(code=5, executed=2, failed=1, not_run=2)
+
+    def test_before_its_first_event_nothing_is_known(self, run_dir: Path) -> None:
+        assert count_cells(run_dir) == CellCounts()
+
+    @pytest.mark.parametrize(
+        "line", [b'{"type": "cell_fin', b"[]\n", b'{"type": "cell_finished"}\n', b"\xff\n"]
+    )
+    def test_a_line_that_was_cut_off_counts_nothing(self, run_dir: Path, runner: Runner, line: bytes) -> None:
+        self.finish_cells(runner, "executed")
+        runner.events.append(line)
+        assert count_cells(run_dir) == CellCounts(code=5, executed=1, not_run=4)
+
+    def test_the_result_of_a_lost_run_has_the_counts_and_says_them(
+        self, run_dir: Path, runner: Runner, script: Script
+    ) -> None:
+        store = recording_store()
+        runner.take_up()
+        self.finish_cells(runner, "executed")
+        script.at(5, runner.let_go)
+        keep_with(run_dir, store, script)
+        result = result_in(store)
+        assert result.cells == CellCounts(code=5, executed=1, not_run=4)
+        assert "1 cell had been executed" in result.message
 
 
 def test_a_lost_result_is_a_result_like_any_other(run_dir: Path, runner: Runner) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from dayfly.runner.ending import Ending, Intent, watch_for_stop
+import pytest
+
+from dayfly.runner.ending import Ending, Intent, read_stop, watch_for_stop
 from dayfly.runs.result import Reason
 from dayfly.runs.state import State
 
@@ -152,21 +154,36 @@ def test_nothing_is_asked_until_somebody_asks() -> None:
 
 
 def test_a_stop_file_stops_once(tmp_path: Path) -> None:
-    stopped: list[bool] = []
+    asked: list[Intent] = []
     (tmp_path / "stop.json").touch()
-    in_loop(lambda: watch_for_stop(tmp_path / "stop.json", lambda: stopped.append(True)))
-    assert stopped == [True]
+    in_loop(lambda: watch_for_stop(tmp_path / "stop.json", asked.append))
+    assert [one.reason for one in asked] == [Reason.STOPPED]
 
 
 def test_a_stop_file_that_comes_later_is_seen(tmp_path: Path) -> None:
-    stopped: list[bool] = []
+    asked: list[Intent] = []
 
     async def act() -> None:
-        watch = asyncio.ensure_future(watch_for_stop(tmp_path / "stop.json", lambda: stopped.append(True)))
+        watch = asyncio.ensure_future(watch_for_stop(tmp_path / "stop.json", asked.append))
         await asyncio.sleep(0)
-        assert stopped == []
+        assert asked == []
         (tmp_path / "stop.json").touch()
         await watch
 
     in_loop(act)
-    assert stopped == [True]
+    assert [one.state for one in asked] == [State.CANCELLED]
+
+
+@pytest.mark.parametrize("content", ["", "no json", "[]", "null", '{"by": "ada"}', '{"reason": "of_state"}'])
+def test_whatever_else_a_stop_file_says_somebody_has_stopped_the_run(tmp_path: Path, content: str) -> None:
+    (tmp_path / "stop.json").write_text(content)
+    assert read_stop(tmp_path / "stop.json").state is State.CANCELLED
+
+
+def test_a_machine_that_is_taken_back_interrupts_the_run_within_a_short_grace(tmp_path: Path) -> None:
+    """AWS gives two minutes; a long grace of the run's own must not use them up."""
+    (tmp_path / "stop.json").write_text('{"reason": "spot"}')
+    intent = read_stop(tmp_path / "stop.json")
+    assert (intent.state, intent.reason) == (State.INTERRUPTED, Reason.SPOT)
+    assert intent.grace_s is not None
+    assert intent.grace_s <= 60

@@ -9,7 +9,15 @@ import pytest
 
 from dayfly.errors import RunNotFoundError
 from dayfly.runs import ids, layout
-from dayfly.runs.catalog import STALE_AFTER, TAKE_UP_WITHIN, find_run_id, find_summary, list_runs, state_of
+from dayfly.runs.catalog import (
+    PROVISION_WITHIN,
+    STALE_AFTER,
+    TAKE_UP_WITHIN,
+    find_run_id,
+    find_summary,
+    list_runs,
+    state_of,
+)
 from dayfly.runs.lock import acquire_lock
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
@@ -117,6 +125,30 @@ class TestTheStateOfARunElsewhere:
         put_run(store, state=State.SAVING)
         put_result(store, State.SUCCEEDED)
         assert state_of(store, RUN_ID, now=datetime.now(UTC) + STALE_AFTER) is State.SUCCEEDED
+
+    def test_a_machine_may_take_its_time_until_it_tells_of_itself(self) -> None:
+        """Nobody beats for it before it boots."""
+        store = open_store("memory://")
+        put_run(store, state=State.PROVISIONING)
+        assert state_of(store, RUN_ID, now=SOON + PROVISION_WITHIN * 0.9) is State.PROVISIONING
+        late = datetime.now(UTC) + PROVISION_WITHIN
+        assert state_of(store, RUN_ID, now=late) is State.NEVER_STARTED
+        assert [run.state for run in list_runs(store, now=late)] == [State.NEVER_STARTED]
+
+    @pytest.mark.parametrize("state", [State.BOOTING, State.PULLING])
+    def test_a_machine_that_falls_silent_before_its_notebook_began_never_started(self, state: State) -> None:
+        store = open_store("memory://")
+        put_run(store, state=state)
+        assert state_of(store, RUN_ID) is state
+        late = datetime.now(UTC) + STALE_AFTER
+        assert state_of(store, RUN_ID, now=late) is State.NEVER_STARTED
+        assert [run.state for run in list_runs(store, now=late)] == [State.NEVER_STARTED]
+
+    def test_a_machine_that_could_not_boot_but_left_a_result_is_what_that_says(self) -> None:
+        store = open_store("memory://")
+        put_run(store, state=State.PULLING)
+        put_result(store, State.NEVER_STARTED)
+        assert state_of(store, RUN_ID, now=datetime.now(UTC) + STALE_AFTER) is State.NEVER_STARTED
 
     def test_a_state_of_a_newer_version_is_unknown(self) -> None:
         store = open_store("memory://")
