@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,24 @@ def clock(emulator: Emulator) -> EmulatorClock:
     return EmulatorClock(emulator)
 
 
-@pytest.fixture
-def aws(clock: EmulatorClock) -> Iterator[Aws]:
-    """The emulated AWS as the account's root sees it."""
-    opened = open_aws(now=clock.now, sleep=clock.sleep)
+@pytest.fixture(scope="session")
+def root_aws(running_emulator: Emulator) -> Iterator[Aws]:
+    """Its clients are made once a worker: botocore takes longer to read its models than a test takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OTHERS:
+            patch.delenv(name, raising=False)
+        for name, value in running_emulator.environ().items():
+            patch.setenv(name, value)
+        opened = open_aws()
+        opened.session.get_credentials()  # read now, kept by the session
     yield opened
     _close(opened)
+
+
+@pytest.fixture
+def aws(root_aws: Aws, clock: EmulatorClock) -> Aws:
+    """The emulated AWS as the account's root sees it."""
+    return replace(root_aws, now=clock.now, sleep=clock.sleep)
 
 
 @pytest.fixture

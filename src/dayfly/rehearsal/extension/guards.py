@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, scheduler
-from ministack.services.cloudformation import _stacks, engine, helpers
+from ministack.services.cloudformation import _stacks, engine, handlers, helpers
 
 from . import policy
 from . import scheduler as schedules
@@ -24,11 +26,18 @@ _VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 def install() -> None:
     """Put the guards before ministack."""
     policy.install()
+    engine._parse_template = handlers._parse_template = _parsed_once(engine._parse_template)
     for guard in (_token, _template, _name_taken, _stack_role, _schedule, _each_parameter, _each_instance):
         add_guard(guard)
 
 
 # ---- CloudFormation
+
+
+def _parsed_once(original: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """Reading a template takes longer than making what it describes."""
+    parse = lru_cache(maxsize=32)(original)
+    return lambda body: copy.deepcopy(parse(body))
 
 
 def _token(call: Call) -> Answer | None:
