@@ -67,8 +67,7 @@ def test_a_submission_makes_a_machine_that_bears_its_run_and_its_deadline(
     assert (tags["dayfly:run"], tags["dayfly:project"]) == (run.run_id, project.base.project)
     assert tags["dayfly:deadline"] == machine.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
     (instance,) = emulator.instances()
-    assert instance["Tags"]["instance"]["dayfly:run"] == run.run_id
-    assert instance["Tags"]["volume"]["dayfly:run"] == run.run_id
+    assert instance["Tags"]["dayfly:run"] == run.run_id
     assert run.state is State.PROVISIONING
 
 
