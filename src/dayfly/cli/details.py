@@ -90,7 +90,7 @@ def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
         _print_cells(cells, state)
         if result is not None and result.cells.not_run:
             typer.echo(f"{result.cells.not_run} more were not run.")
-    if state is not State.SUCCEEDED:
+    if state is not None and state.ended and state is not State.SUCCEEDED:
         _print_why(run, state, result, cells, facts)
     typer.echo()
     for number, command in enumerate(_next_commands(state, facts)):

@@ -15,33 +15,35 @@ from dayfly.runs.run import Run
 _ASKS_WITHIN_S = 3.0
 
 
-def leave_run(run: Run, *, wait: Callable[[float], object] | None = None) -> None:
+def leave_run(
+    run: Run, *, wait: Callable[[float], object] | None = None, ask: Callable[[], bool] | None = None
+) -> None:
     """Say that the run goes on and how to come back, after Ctrl-C; a second one asks whether to stop it.
 
     Only a run on a machine, which costs money, is asked about, and only where a person can answer. `wait`
-    sleeps for so many seconds.
+    sleeps for so many seconds, `ask` is the question; it raises KeyboardInterrupt or Abort for no answer.
     """
     to_stderr(f"The run goes on. Come back with: dayfly attach {run.run_id}")
     to_stderr(f"End it with: dayfly stop {run.run_id}")
-    if run.request.backend != "ec2" or not is_terminal():
+    if run.request.backend != "ec2" or not (ask or is_terminal()):
         return
     try:
         to_stderr(f"Ctrl-C again within {_ASKS_WITHIN_S:g} s asks whether to stop it.")
         (wait or threading.Event().wait)(_ASKS_WITHIN_S)
     except KeyboardInterrupt:
         to_stderr()
-        _ask_to_stop(run)
-
-
-def _ask_to_stop(run: Run) -> None:
-    try:
-        wanted = typer.confirm("Stop the run, and save what there is?", default=False, err=True)
-    except typer.Abort:  # a third one: no answer is no
-        to_stderr()
-        return
-    if wanted:
+        try:
+            if not (ask or _ask)():
+                return
+        except (KeyboardInterrupt, typer.Abort):  # a third one: no answer is no
+            to_stderr()
+            return
         run.stop(by=user_name())
         to_stderr(f"Asked {run.run_id} to stop.")
+
+
+def _ask() -> bool:
+    return typer.confirm("Stop the run, and save what there is?", default=False, err=True)
 
 
 def user_name() -> str:

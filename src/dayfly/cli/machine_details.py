@@ -116,13 +116,13 @@ def machine_commands(facts: MachineFacts, state: State) -> list[str]:
     return []
 
 
-def tell_machine_end(run: Run) -> None:
+def tell_machine_end(run: Run, state: State | None) -> None:
     """One line on stderr, when a run has ended: what becomes of its machine."""
     from dayfly.aws.machine_facts import load_machine_facts
     from dayfly.aws.teardown import Teardown
     from dayfly.cli.options import open_aws_of_project
 
-    facts = load_machine_facts(run, run.state, open_aws_of_project)
+    facts = load_machine_facts(run, state, open_aws_of_project)
     if facts is None or facts.record is None:
         return
     words = describe_end(facts.end)

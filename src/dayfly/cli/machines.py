@@ -86,7 +86,7 @@ def print_machines(found: list[Machine], now: datetime, *, projects: bool) -> No
                 (machine.instance_type or "?") + (" spot" if machine.spot else ""),
                 "unknown" if price is None else dollars_per_hour(price.per_hour),
                 "unknown" if cost is None else dollars(cost),
-                describe_deadline(machine.deadline, now),
+                describe_left(machine.deadline, now),
             ]
         )
         notes.append(_note(machine, now, projects=projects))
@@ -99,7 +99,7 @@ def print_machines(found: list[Machine], now: datetime, *, projects: bool) -> No
     typer.echo(f"\n{line}. End one with: dayfly stop ID")
 
 
-def describe_deadline(deadline: datetime | None, now: datetime) -> str:
+def describe_left(deadline: datetime | None, now: datetime) -> str:
     """`in 2h 03m`, or that it should be gone."""
     if deadline is None:
         return "unknown"

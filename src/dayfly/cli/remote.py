@@ -95,6 +95,7 @@ def _describe(event: StackEvent) -> str:
 
 
 def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
+    from dayfly.cli.leaving import leave_run
     from dayfly.cli.run import end
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import DetachedError, watch_elsewhere
@@ -103,7 +104,7 @@ def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
         with choose_view(run, quiet=quiet, as_json=as_json) as view:
             state = watch_elsewhere(run, view)
     except DetachedError:
-        _say_it_goes_on(run.run_id)
+        leave_run(run)
         raise typer.Exit(0) from None
     if output == "-":
         with suppress(BrokenPipeError):

@@ -212,7 +212,7 @@ def attach(
     store: StoreOption = None,
 ) -> None:
     """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""
-    from dayfly.cli.text import to_stderr
+    from dayfly.cli.leaving import leave_run
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import DetachedError, watch_elsewhere
 
@@ -221,7 +221,6 @@ def attach(
         with choose_view(found, quiet=quiet, as_json=as_json) as view:
             state = watch_elsewhere(found, view)
     except DetachedError:
-        to_stderr(f"The run goes on. Come back with: dayfly attach {found.run_id}")
-        to_stderr(f"End it with: dayfly stop {found.run_id}")
+        leave_run(found)
         raise typer.Exit(0) from None
     end(found, state, quiet=quiet or as_json)

@@ -29,6 +29,10 @@ def print_summary(run: Run, state: State | None) -> None:
     _print_places(run)
     for warning in result.warnings if result else []:
         to_stderr(f"  warning   {safe_text(warning)}")
+    if run.request.machine is not None:
+        from dayfly.cli.machine_details import tell_machine_end
+
+        tell_machine_end(run, state)
     to_stderr(f"  next      {next_command(run, state)}")
 
 
