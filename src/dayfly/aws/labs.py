@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from pydantic import Field
@@ -32,6 +34,7 @@ TIMEOUT_S = 4 * 3600.0
 """How long a lab may be used when nothing is said."""
 IDLE_S = 30 * 60.0
 _STOP_S = 60
+_ANSWER_S = 20
 _STARTED = "started"
 
 
@@ -195,3 +198,21 @@ def new_directory(parent: Path, lab_id: str) -> Path:
     name = f"dayfly-lab-{re.sub(r'-lab', '', lab_id)}"
     candidates = [parent / name, *(parent / f"{name}-{number}" for number in range(2, 1000))]
     return next(one for one in candidates if not one.exists())
+
+
+def shut_down(server: LabServer, port: int) -> None:
+    """Ask JupyterLab, behind the local `port`, to end. Raises DayflyError when it does not listen."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
+    try:
+        connection.request("POST", "/api/shutdown", headers={"Authorization": f"token {server.token}"})
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        raise DayflyError(
+            "JupyterLab does not answer.",
+            why=str(error),
+            hint="End its machine, with what it has saved so far: dayfly machines, dayfly stop",
+        ) from error
+    finally:
+        connection.close()
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise DayflyError(f"JupyterLab refuses to end: {status}.", hint="End its machine with: dayfly stop")

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dayfly.cli.run_options import (
+    MACHINE,
+    ArchOption,
+    CommitOption,
+    DirtyOption,
+    DiskOption,
+    DryRunOption,
+    InstanceOption,
+    SpotOption,
+    SshOption,
+    YesOption,
+)
 from dayfly.cli.text import is_terminal, to_stderr
 from dayfly.errors import UsageError
 
@@ -27,7 +39,8 @@ def lab(
     on: Annotated[
         str,
         typer.Option(
-            metavar="BACKEND", help="Where: docker (the project's image), local (this Python environment)."
+            metavar="BACKEND",
+            help="Where: docker (the project's image), local (this Python environment), ec2 (a machine).",
         ),
     ] = "docker",
     port: Annotated[
@@ -38,13 +51,52 @@ def lab(
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     stop: Annotated[bool, typer.Option("--stop", help="End the JupyterLab of this project.")] = False,
+    instance: InstanceOption = None,
+    arch: ArchOption = None,
+    spot: SpotOption = None,
+    disk: DiskOption = None,
+    timeout: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="How long the machine may be used.", rich_help_panel=MACHINE),
+    ] = "4h",
+    idle: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="It ends so long after its last use.", rich_help_panel=MACHINE),
+    ] = "30m",
+    ssh: SshOption = None,
+    commit: CommitOption = None,
+    dirty: DirtyOption = False,
+    fetch: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Bring home what was changed in a lab.", rich_help_panel=MACHINE),
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
 ) -> None:
-    """Work in JupyterLab, in the project's image; Ctrl-C ends it."""
+    """Work in JupyterLab, in the project's image, here or on a machine; Ctrl-C ends it here."""
     from dayfly.backends.lab import wait_until_ready
     from dayfly.project.load import load_project
 
-    if on not in {"docker", "local"}:
-        raise UsageError(f"JupyterLab cannot run on {on!r}.", why="It runs on: docker, local.")
+    if on not in {"docker", "local", "ec2"}:
+        raise UsageError(f"JupyterLab cannot run on {on!r}.", why="It runs on: docker, local, ec2.")
+    if on == "ec2":
+        flags = {"instance": instance, "arch": arch, "spot": spot, "disk": disk, "timeout": timeout}
+        _on_machine(
+            flags,
+            idle,
+            fetch,
+            port=port,
+            browser=browser,
+            stop=stop,
+            ssh=ssh,
+            commit=commit,
+            dirty=dirty,
+            dry_run=dry_run,
+            yes=yes,
+        )
+        return
+    if instance or arch or disk or ssh or commit or dirty or fetch or dry_run or spot is not None:
+        raise UsageError("Of these flags, some are for a machine.", hint="Add: --on ec2")
     project = load_project(Path.cwd(), os.environ)
     root = project.root or Path.cwd()
     _end_by_signals()
@@ -59,6 +111,52 @@ def lab(
             _show(found, browser=browser)
             return
         _serve(_start(on, project, root, port, Path(scratch)), root, browser=browser)
+
+
+def _on_machine(
+    settings: Mapping[str, object],
+    idle: str,
+    fetch: str | None,
+    *,
+    port: int | None,
+    browser: bool,
+    stop: bool,
+    ssh: str | None,
+    commit: str | None,
+    dirty: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    from dayfly.cli.lab_cloud import LabFlags, fetch_lab, lab_on_machine, stop_lab
+    from dayfly.project.load import load_project
+    from dayfly.project.units import parse_duration
+
+    if commit is not None and dirty:
+        raise UsageError("--commit and --dirty exclude each other.")
+    project = load_project(Path.cwd(), os.environ, settings)
+    if fetch is not None:
+        fetch_lab(project, fetch)
+        return
+    _end_by_signals()
+    if stop:
+        stop_lab(project)
+        return
+    try:
+        idle_s = float(parse_duration(idle))
+    except ValueError as error:
+        raise UsageError(f"--idle {idle} is no duration.", why=str(error)) from error
+    flags = LabFlags(
+        port=port,
+        browser=browser,
+        timeout_s=project.settings.timeout or 0.0,
+        idle_s=idle_s,
+        ssh=ssh,
+        commit=commit,
+        dirty=dirty,
+        dry_run=dry_run,
+        yes=yes,
+    )
+    lab_on_machine(project, flags)
 
 
 def _serve(server: Lab, root: Path, *, browser: bool) -> None:
