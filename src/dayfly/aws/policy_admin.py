@@ -21,7 +21,7 @@ RemoveRoleFromInstanceProfile
 """
 _POLICIES = """
 CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion
-ListEntitiesForPolicy ListPolicyVersions
+ListEntitiesForPolicy ListPolicyVersions TagPolicy
 """
 _USERS = "CreateAccessKey CreateUser DeleteAccessKey DeleteUser DetachUserPolicy ListAccessKeys TagUser"
 _CREATED = """
