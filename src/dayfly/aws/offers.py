@@ -39,7 +39,7 @@ class Choice:
 
     @property
     def price(self) -> Price | None:
-        """Dollars an hour for the instance alone; see `prices.whole_price`."""
+        """Dollars an hour for the instance alone; see `estimates.whole_price`."""
         return self.offer.price
 
     def describe(self) -> str:

@@ -5,7 +5,7 @@ There is no price table of our own. What cannot be had is None, and whoever show
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,30 +36,31 @@ def load_prices(aws: Aws, cache: Cache, name: str | None = None) -> Mapping[str,
     With `name`, one call for that type alone; else a sweep over the region's (some ten calls). Cached for a
     week.
     """
-    kind, sweep = Fact[dict[str, Decimal]], f"prices {aws.region}"
-    fact = cache.find(sweep, kind, max_age=PRICES_FOR)
-    if fact is None or (name and name not in fact.value):
-        try:
-            fact = cache.remember(
-                f"{sweep} {name}" if name else sweep,
-                kind,
-                max_age=PRICES_FOR,
-                load=lambda: _not_empty(price_list.ask_for_instance_prices(aws, name)),
-            )
-        except (AwsError, LookupError):
-            return {}
+    fact = _find_or_ask(
+        cache,
+        Fact[dict[str, Decimal]],
+        f"prices {aws.region}",
+        name,
+        max_age=PRICES_FOR,
+        ask=lambda: price_list.ask_for_instance_prices(aws, name),
+    )
+    if fact is None:
+        return {}
     return {one: Price(per_hour=price, at=fact.at) for one, price in fact.value.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpotPrices:
-    """Spot prices of a region: dollars an hour by type and zone id, and when AWS said so."""
+    """Spot prices of a region: dollars an hour by type and zone, and when AWS said so.
+
+    Zones have their ids; their names where EC2 tells no more.
+    """
 
     by_type: Mapping[str, Mapping[str, Decimal]]
     at: datetime
 
     def zones(self, instance_type: str) -> Mapping[str, Decimal]:
-        """The prices of one type by zone id."""
+        """The prices of one type by zone."""
         return self.by_type.get(instance_type, {})
 
     def price(self, instance_type: str) -> Price | None:
@@ -77,19 +78,15 @@ def load_spot_prices(aws: Aws, cache: Cache, name: str | None = None) -> SpotPri
 
     Empty when it cannot be had. Cached for an hour.
     """
-    kind, sweep = Fact[dict[str, dict[str, Decimal]]], f"spot {aws.region}"
-    fact = cache.find(sweep, kind, max_age=SPOT_FOR)
-    if fact is None or (name and name not in fact.value):
-        try:
-            fact = cache.remember(
-                f"{sweep} {name}" if name else sweep,
-                kind,
-                max_age=SPOT_FOR,
-                load=lambda: _not_empty(_ask_for_spot_prices(aws, name)),
-            )
-        except (AwsError, LookupError):
-            return SpotPrices(by_type={}, at=aws.now())
-    return SpotPrices(by_type=fact.value, at=fact.at)
+    fact = _find_or_ask(
+        cache,
+        Fact[dict[str, dict[str, Decimal]]],
+        f"spot {aws.region}",
+        name,
+        max_age=SPOT_FOR,
+        ask=lambda: _ask_for_spot_prices(aws, name),
+    )
+    return SpotPrices(by_type=fact.value if fact else {}, at=fact.at if fact else aws.now())
 
 
 def _ask_for_spot_prices(aws: Aws, name: str | None) -> dict[str, dict[str, Decimal]]:
@@ -112,8 +109,31 @@ def _ask_for_spot_prices(aws: Aws, name: str | None) -> dict[str, dict[str, Deci
     return found
 
 
-def _not_empty(found: dict[str, V]) -> dict[str, V]:
-    """Nothing is no answer that should be kept for a week."""
-    if not found:
-        raise LookupError
-    return found
+def _find_or_ask(  # noqa: PLR0913 -- what is asked, and under which key it is kept
+    cache: Cache,
+    kind: type[Fact[dict[str, V]]],
+    sweep: str,
+    name: str | None,
+    *,
+    max_age: timedelta,
+    ask: Callable[[], dict[str, V]],
+) -> Fact[dict[str, V]] | None:
+    """What is known of all types (kept under `sweep`) or of the named one; None when it cannot be had.
+
+    Nothing is no answer that should be kept.
+    """
+    fact = cache.find(sweep, kind, max_age=max_age)
+    if fact is not None and (name is None or name in fact.value):
+        return fact
+
+    def ask_for_something() -> dict[str, V]:
+        found = ask()
+        if not found:
+            raise LookupError
+        return found
+
+    key = sweep if name is None else f"{sweep} {name}"
+    try:
+        return cache.remember(key, kind, max_age=max_age, load=ask_for_something)
+    except (AwsError, LookupError):
+        return None
