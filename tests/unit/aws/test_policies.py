@@ -159,7 +159,7 @@ WRITTEN = {
     "Run": {"runs", "status"},
     "Access": {"runs", "labs", "status"},
     "Build": {"builds", "images"},
-    "Lab": {"labs", "status"},
+    "Lab": {"labs"},
 }
 PREFIXES = {"runs", "status", "snapshots", "images", "builds", "labs", "tokens"}
 
