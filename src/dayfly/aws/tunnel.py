@@ -25,6 +25,7 @@ _DOCUMENT = "AWS-StartPortForwardingSession"
 _LOOPBACK = "127.0.0.1"
 _OPEN_S = 90.0
 _LOOK_S = 0.1
+_LOOKS = 20
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _STEADY_S = 60.0
@@ -161,6 +162,10 @@ class Tunnel:
         finally:
             _signal(process, signal.SIGKILL)  # the plugin, should it have outlived the AWS CLI
             process.wait()
+        for _ in range(_LOOKS):  # what was killed lets go of the port a moment later
+            if not self._connects():
+                return
+            self._sleep(_LOOK_S)
 
     def last_words(self) -> str:
         """The end of what the program wrote."""
