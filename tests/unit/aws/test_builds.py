@@ -9,6 +9,7 @@ import pytest
 from dayfly.aws.ami import Ami
 from dayfly.aws.build_context import BuildContext
 from dayfly.aws.builds import BuildPlan, build_settings, find_build, finish_build, plan_build
+from dayfly.aws.fit import Wanted
 from dayfly.aws.hardware import Hardware
 from dayfly.aws.image_records import ImageRecord, put_image_record
 from dayfly.aws.instance_types import InstanceType
@@ -31,6 +32,7 @@ TYPE = InstanceType(
     archs=("x86_64",),
 )
 HARDWARE = Hardware(
+    wanted=Wanted(),
     choice=Choice(offer=Offer(type=TYPE, price=None)),
     arch="x86_64",
     ami=Ami(id="ami-12345678", root_device="/dev/xvda"),
