@@ -16,10 +16,10 @@ TEMPLATES := src/dayfly/aws/templates
 IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help uv demo test check format bench docs clean
+.PHONY: help uv demo test check format bench aws-acceptance docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 uv:
 	@scripts/bootstrap.sh
@@ -52,6 +52,9 @@ format: uv ## format the code and mend what ruff can mend
 
 bench: uv ## measure against papermill and jupyter execute
 	$(RUN) python -m benchmarks
+
+aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first; ARGS=--rehearse: what an emulator can
+	$(RUN) python scripts/aws_acceptance.py $(ARGS)
 
 docs: uv ## write the CLI reference and build the documentation into site/
 	$(RUN) python scripts/cli_reference.py
