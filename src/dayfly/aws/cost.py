@@ -6,33 +6,41 @@ transfer, requests to S3, log lines) is not in it. `billed.py` asks AWS what it 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from dayfly.aws.estimates import dollars_for, estimate
 from dayfly.aws.prices import Price
+from dayfly.aws.tasks import GOODBYE, TaskRequest, find_task
 from dayfly.runs import layout
-from dayfly.runs.follow import Event, MachineReader
+from dayfly.runs.chunks import ChunkReader
+from dayfly.runs.follow import Event
+from dayfly.runs.ids import started_at
 from dayfly.runs.machine import MachineRecord, MachineSource
 from dayfly.runs.model import parse_model
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
+from dayfly.runs.store import Store
 
 Certainty = Literal["ended", "so far", "at most"]
 _KEPT = re.compile(r"kept for (\d+) s")
+_A_YEAR_S = 365 * 86400
 _NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunCost:
-    """What one run has cost. `dollars` is None where the price was unknown."""
+    """What one run, build or lab has cost. `dollars` is None where the price was unknown."""
 
     run_id: str
-    state: State | None
+    state: State | None = None
+    """Of a run; None for builds and labs, and where it cannot be known."""
     machine: MachineSource | None
     """None for a run that was on this machine: it cost nothing."""
     begun: datetime | None = None
@@ -55,37 +63,78 @@ class CellCost:
 
 def cost_of_run(run: Run, state: State | None, *, now: datetime) -> RunCost:
     """What a run has cost until now. Reads its request, and three small files more when it had a machine."""
-    request = run.request
-    if request.machine is None:
+    machine = run.request.machine
+    if machine is None:
         return RunCost(run_id=run.run_id, state=state, machine=None)
-    content = run.store.get(layout.run_key(run.run_id, layout.MACHINE_RECORD))
+
+    def ended() -> datetime | None:
+        result = run.result
+        return result.ended if result is not None else None
+
+    over = state is not None and state.ended
+    prefix = layout.run_prefix(run.run_id)
+    cost = _cost_of_machine(run.store, prefix, run.run_id, machine, now, over=over, ended=ended)
+    return replace(cost, state=state)
+
+
+def find_tasks(store: Store, since: datetime) -> list[tuple[str, str]]:
+    """The builds and labs that were begun since then, as folder and id: a LIST for each kind."""
+    stamp = since.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    found = []
+    for folder in (layout.BUILDS, layout.LABS):
+        for entry in store.list(folder, after=f"{folder}/{stamp}"):
+            task_id, _, name = entry.key.removeprefix(f"{folder}/").partition("/")
+            begun = started_at(task_id)
+            if name == layout.REQUEST and begun is not None and begun >= since:
+                found.append((folder, task_id))
+    return found
+
+
+def cost_of_task(store: Store, folder: str, task_id: str, *, now: datetime) -> RunCost:
+    """What a build or a lab has cost until now. Raises UsageError when there is no such one."""
+    request, place = find_task(store, folder, task_id, TaskRequest)
+    over = store.exists(place.key(layout.RESULT))
+    return _cost_of_machine(store, f"{place.prefix}/", task_id, request.machine, now, over=over)
+
+
+def _cost_of_machine(  # noqa: PLR0913 -- one machine, and what is known of its end
+    store: Store,
+    prefix: str,
+    machine_id: str,
+    machine: MachineSource,
+    now: datetime,
+    *,
+    over: bool,
+    ended: Callable[[], datetime | None] = lambda: None,
+) -> RunCost:
+    """`over` is whether its work has ended; `ended`, asked only where the machine is silent, is when."""
+    key = f"{prefix}{layout.MACHINE_RECORD}"
+    content = store.get(key)
     if content is None:
-        return RunCost(run_id=run.run_id, state=state, machine=request.machine)
-    record = parse_model(MachineRecord, content, f"{run.run_id}/{layout.MACHINE_RECORD}")
-    end, certainty = _end_of(run, state, request.machine.deadline, now)
-    lived = max(end - record.created, timedelta())
+        return RunCost(run_id=machine_id, machine=machine)
+    begun = parse_model(MachineRecord, content, key).created
+    latest = min(now, machine.deadline)
+    goodbye = end_of_machine(_told(store, prefix))
+    end = goodbye or ended()
+    certainty: Certainty = "so far"
+    if end is not None and end <= now:
+        certainty = "ended"
+    elif end is None and (over or machine.deadline <= now):
+        certainty = "at most"
+    lived = max(min(end or latest, latest) - begun, timedelta())
+    dollars = _dollars(machine, lived)
     return RunCost(
-        run_id=run.run_id,
-        state=state,
-        machine=request.machine,
-        begun=record.created,
-        lived=lived,
-        dollars=_dollars(request.machine, lived),
-        certainty=certainty,
+        run_id=machine_id, machine=machine, begun=begun, lived=lived, dollars=dollars, certainty=certainty
     )
 
 
-def _end_of(run: Run, state: State | None, deadline: datetime, now: datetime) -> tuple[datetime, Certainty]:
-    """When the machine ended: it said goodbye, or the run has a result; else only its deadline is known."""
-    goodbye = end_of_machine(MachineReader(run.store, run.run_id).read())
-    latest = min(now, deadline)
-    if goodbye is not None:
-        return min(goodbye, latest), "ended" if goodbye <= now else "so far"
-    result = run.result
-    if result is not None:
-        return min(result.ended, latest), "ended"
-    over = state is not None and state.ended
-    return latest, "at most" if over or deadline <= now else "so far"
+def _told(store: Store, prefix: str) -> Iterator[Event]:
+    """What a machine told of itself; a line that is damaged says nothing."""
+    for line in ChunkReader(store, f"{prefix}{layout.MACHINE}").read().splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                yield event
 
 
 def end_of_machine(events: Iterable[Event]) -> datetime | None:
@@ -96,11 +145,11 @@ def end_of_machine(events: Iterable[Event]) -> datetime | None:
     goodbye: datetime | None = None
     kept = 0
     for event in events:
-        if event.get("step") == "goodbye":
+        if event.get("step") == GOODBYE:
             goodbye = _moment(event.get("at"))
-        elif event["type"] == "machine_warning" and (match := _KEPT.search(str(event.get("message", "")))):
+        elif match := _KEPT.search(str(event.get("message", ""))):
             kept = int(match[1])
-    return None if goodbye is None else goodbye + timedelta(seconds=kept)
+    return None if goodbye is None else goodbye + timedelta(seconds=min(kept, _A_YEAR_S))
 
 
 def _moment(text: object) -> datetime | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +45,7 @@ def cost(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Tell what runs have cost: estimated, by run or by cell, and on demand what AWS has billed."""
+    """Tell what runs, builds and labs have cost: estimated, by cell for one run; and what AWS has billed."""
     from dayfly.aws.cost import cost_of_cells, cost_of_run
     from dayfly.cli.cost_text import print_cost, print_costs, run_to_json, runs_to_json
 
@@ -83,34 +85,43 @@ def _parse_since(text: str) -> timedelta:
 
 
 def _costs_since(stores: Stores, begun: datetime, now: datetime) -> tuple[list[RunCost], int]:
-    """What the runs on machines have cost, newest first; and how many there were on this machine."""
+    """What machines have cost, the newest first; and how many runs there were on this machine."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from dayfly.aws.cost import cost_of_run
+    from dayfly.aws.cost import cost_of_run, cost_of_task, find_tasks
     from dayfly.backends.everywhere import list_everywhere
     from dayfly.errors import DayflyError
+    from dayfly.runs import ids
     from dayfly.runs.run import Run
 
     listing = list_everywhere(stores)
     if listing.unheard is not None:
         tell_unheard(listing.unheard)
+    cloud = None if listing.unheard is not None else stores.cloud
 
-    def ask(one: PlacedRun) -> RunCost | DayflyError:
-        opened = stores.cloud if one.where == "ec2" else stores.local
-        assert opened is not None  # noqa: S101 -- it was listed
+    def ask_run(one: PlacedRun) -> RunCost:
+        opened = cloud if one.where == "ec2" and cloud is not None else stores.local
+        return cost_of_run(Run(one.summary.run_id, opened), one.summary.state, now=now)
+
+    def ask(question: Callable[[], RunCost]) -> RunCost | DayflyError:
         try:
-            return cost_of_run(Run(one.summary.run_id, opened), one.summary.state, now=now)
+            return question()
         except DayflyError as error:
             return error
 
-    recent = [one for one in listing.runs if one.summary.requested >= begun]
+    bucket = cloud or stores.local
+    questions: list[Callable[[], RunCost]] = [
+        partial(ask_run, one) for one in listing.runs if one.summary.requested >= begun
+    ]
+    questions += [partial(cost_of_task, bucket, *task, now=now) for task in find_tasks(bucket, begun)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        answers = list(threads.map(ask, recent))
+        answers = list(threads.map(ask, questions))
     for answer in answers:
         if isinstance(answer, DayflyError):
             to_stderr(f"warning: {answer.what}")
     costs = [answer for answer in answers if not isinstance(answer, DayflyError)]
     paid = [one for one in costs if one.machine is not None]
+    paid.sort(key=lambda one: ids.age(one.run_id), reverse=True)
     return paid, len(costs) - len(paid)
 
 

@@ -24,7 +24,7 @@ _MARKS = {"ended": "", "so far": "so far", "at most": "at most"}
 def print_costs(costs: Sequence[RunCost], here: int, billed: Billed | None, *, since: str) -> None:
     """A line a run on stdout, then the total; what is to be known of it on stderr."""
     if not costs:
-        to_stderr(f"No run of the last {since} had a machine in AWS.")
+        to_stderr(f"Nothing of the last {since} had a machine in AWS.")
     else:
         _print_table(costs, billed)
     if here:
@@ -103,7 +103,7 @@ def _tell_billed(billed: Billed, shown: set[str]) -> None:
         return
     others = sum((amount for run_id, amount in billed.by_run.items() if run_id not in shown), Decimal(0))
     if others:
-        to_stderr(f"Billed for builds, labs and runs that are not listed: {dollars(others)}")
+        to_stderr(f"Billed for machines that are not listed: {dollars(others)}")
     if billed.shared:
         to_stderr(f"Billed for what all share (storage, images): {dollars(billed.shared)}")
     to_stderr("A bill is complete after a day or two.")

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.aws.billed import Billed, load_billed, read_group
-from dayfly.aws.cost import RunCost, cost_of_cells, cost_of_run, end_of_machine, rest_of, total_of
+from dayfly.aws.cost import (
+    RunCost,
+    cost_of_cells,
+    cost_of_run,
+    cost_of_task,
+    end_of_machine,
+    find_tasks,
+    rest_of,
+    total_of,
+)
+from dayfly.aws.tasks import TaskRequest
 from dayfly.cli.cost_text import print_cost, print_costs, run_to_json, runs_to_json
 from dayfly.errors import AwsError
 from dayfly.runs import layout
@@ -138,6 +148,40 @@ def test_an_unknown_price_is_an_unknown_cost(store: Store) -> None:
     assert total_of([cost]) == 0
 
 
+def _put_task(store: Store, prefix: str) -> None:
+    store.put(f"{prefix}/{layout.REQUEST}", TaskRequest(created=NOW, machine=MACHINE).to_bytes())
+    store.put(f"{prefix}/{layout.MACHINE_RECORD}", RECORD.to_bytes())
+
+
+def test_builds_and_labs_cost_as_runs_do(store: Store) -> None:
+    lab = "20261123-101502-lab-7f3a"
+    _put_task(store, f"labs/{lab}")
+    going = cost_of_task(store, "labs", lab, now=CREATED + timedelta(minutes=10))
+    assert (going.run_id, going.dollars, going.certainty) == (lab, Decimal("0.10"), "so far")
+    store.put(f"labs/{lab}/{layout.RESULT}", b"{}")
+    assert cost_of_task(store, "labs", lab, now=LATER).certainty == "at most"
+    lines = _goodbye(CREATED + timedelta(minutes=5))
+    told = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    store.put(f"labs/{lab}/machine/000000000000.jsonl", b"damaged\n" + told)
+    ended = cost_of_task(store, "labs", lab, now=LATER)
+    assert (ended.dollars, ended.certainty) == (Decimal("0.05"), "ended")
+
+
+def test_builds_and_labs_are_found_by_the_time_in_their_ids(store: Store) -> None:
+    for name in (
+        "builds/20261123-101502-build-7f3a",
+        "labs/20261124-101502-lab-7f3a",
+        "labs/20261001-000000-lab-7f3a",
+    ):
+        _put_task(store, name)
+    store.put("labs/20261124-101502-lab-7f3a/work/deep/request.json", b"{}")
+    store.put("labs/no-id/request.json", b"{}")
+    assert find_tasks(store, NOW - timedelta(days=1)) == [
+        ("builds", "20261123-101502-build-7f3a"),
+        ("labs", "20261124-101502-lab-7f3a"),
+    ]
+
+
 @given(
     events=st.lists(
         st.fixed_dictionaries(
@@ -219,7 +263,7 @@ def test_where_no_run_had_a_machine_that_is_said(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
-        "No run of the last 7d had a machine in AWS.",
+        "Nothing of the last 7d had a machine in AWS.",
         "1 run on this machine cost nothing.",
     ]
 
@@ -241,7 +285,7 @@ def test_what_was_billed_stands_beside_the_estimate(capsys: pytest.CaptureFixtur
         ["$12.00", "-"],
         ["$12.01", "$0.01"],
     ]
-    assert "Billed for builds, labs and runs that are not listed: $2.00" in printed.err
+    assert "Billed for machines that are not listed: $2.00" in printed.err
     assert "Billed for what all share (storage, images): $0.35" in printed.err
 
 
