@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from dayfly.aws.base import TEMPLATE_VERSION
-from dayfly.aws.base_plan import BasePlan
+from dayfly.aws.base_plan import REMAINS, BasePlan
 from dayfly.aws.names import PROJECT_TAG, VERSION_TAG, tag_list
 from dayfly.aws.stacks import (
     DELETED,
@@ -135,6 +135,8 @@ def execute_change(aws: Aws, change: ChangeSet, on_event: OnEvent) -> Stack:
     Raises AwsError with the first failed resource. A stack that could not be created is taken away; one
     that could not be updated is as it was. The code is INTERFERED when somebody else was faster.
     """
+    if change.creates:
+        _check_unborn(aws, change)
     try:
         aws.cloudformation.execute_change_set(
             StackName=change.stack_name,
@@ -172,10 +174,17 @@ def follow_other(aws: Aws, name: str, on_event: OnEvent) -> None:
             raise
 
 
+def _check_unborn(aws: Aws, change: ChangeSet) -> None:
+    """A stack that somebody else has made by now is not ours to make, nor to take away if that fails."""
+    stack = find_stack(aws, change.stack_name)
+    if stack is None or stack.status != "REVIEW_IN_PROGRESS":
+        raise _interfered(AwsError("", code="InvalidChangeSetStatus", message="It exists by now."))
+
+
 def _take_away(aws: Aws, change: ChangeSet, on_event: OnEvent) -> None:
     """What CloudFormation rolled back is an empty shell that stands in the way of the next attempt."""
     stack = find_stack(aws, change.stack_id)
-    if stack is None or stack.status == "DELETE_COMPLETE":
+    if stack is None or stack.status not in REMAINS:
         return
     after = last_event_id(aws, change.stack_id)
     delete_stack(aws, change.stack_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dayfly.aws.base_apply import WITHIN_S
 from dayfly.aws.emptying import Kept, Tell, delete_kept, find_kept
-from dayfly.aws.machines import Machine, begin_end, list_machines
+from dayfly.aws.machines import Machine, list_machines
 from dayfly.aws.names import PROJECT_TAG, base_stack_name
 from dayfly.aws.stacks import (
     DELETED,
@@ -71,7 +71,10 @@ def apply_down(aws: Aws, plan: DownPlan, *, tell: Tell, on_event: Callable[[Stac
     before = {one.stack_id: last_event_id(aws, one.stack_id) for one in plan.machines if one.stack_id}
     for one in plan.machines:
         tell(f"ending machine {one.machine_id or one.instance_id}")
-        begin_end(aws, one)
+        if one.stack_id:
+            delete_stack(aws, one.stack_id)
+        else:
+            aws.ec2.terminate_instances(InstanceIds=[one.instance_id])
     for stack_id, after in before.items():
         wait_for_stack(aws, stack_id, until=DELETED, within_s=WITHIN_S, on_event=on_event, after=after)
     if plan.stack is not None:

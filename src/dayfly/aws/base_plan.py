@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Action = Literal["create", "replace", "update", "follow"]
 """`replace`: what is left of a failed attempt goes first. `follow`: somebody is changing it just now."""
 
-_REMAINS = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+REMAINS = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 """A stack in one of these can only be deleted."""
 
 
@@ -145,7 +145,7 @@ def _action(stack: Stack | None, project: str) -> Action:
         )
     if stack.busy:
         return "follow"
-    return "replace" if stack.status in _REMAINS else "update"
+    return "replace" if stack.status in REMAINS else "update"
 
 
 def plan_resources(scope: Scope, extras: Extras) -> tuple[PlannedResource, ...]:

@@ -118,13 +118,15 @@ def _roles(patient: Patient) -> Sequence[Finding]:
 def _launch_templates(patient: Patient) -> Sequence[Finding]:
     base = patient.base
     try:
-        patient.aws.ec2.describe_launch_templates(
+        found = patient.aws.ec2.describe_launch_templates(
             LaunchTemplateIds=[base.launch_template, base.access_launch_template]
-        )
+        )["LaunchTemplates"]
     except AwsError as error:
         if not error.code.startswith("InvalidLaunchTemplate"):
             raise
         return [wrong("launch templates", error.message, _REMAKE)]
+    if len(found) < len({base.launch_template, base.access_launch_template}):
+        return [wrong("launch templates", "One of the two is gone.", _REMAKE)]
     return [ok("launch templates", "both there")]
 
 

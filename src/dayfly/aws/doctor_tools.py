@@ -27,7 +27,7 @@ def _program(name: str, path: str | None, needed_by: str, link: str) -> Sequence
     label = "AWS CLI" if name == "aws" else name
     found = shutil.which(name, path=path)
     if found is None:
-        return [note(label, f"not installed; {needed_by} need it", f"Install it: {link}")]
+        return [note(label, f"not installed; needed by {needed_by}", f"Install it: {link}")]
     return [ok(label, found)]
 
 
