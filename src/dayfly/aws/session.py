@@ -51,7 +51,7 @@ def find_target(aws: Aws, stack: Stack, machine_id: str) -> Target:
     if not instance_id or stack.status.startswith("DELETE_"):
         raise RunConflictError(
             f"The machine of {machine_id} cannot be entered: its stack is {stack.status}.",
-            why="It is being made, or has ended." if not stack.reason else stack.reason,
+            why=stack.reason or ("It has ended." if stack.status.startswith("DELETE_") else "It is being made."),
             hint=f"See more with: dayfly show {machine_id}",
         )
     target = Target(

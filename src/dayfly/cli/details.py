@@ -92,6 +92,9 @@ def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
             typer.echo(f"{result.cells.not_run} more were not run.")
     if state is not None and state.ended and state is not State.SUCCEEDED:
         _print_why(run, state, result, cells, facts)
+    elif facts is not None and facts.failed is not None:  # the run has not heard of it yet
+        typer.echo()
+        print_machine_failure(facts)
     typer.echo()
     for number, command in enumerate(_next_commands(state, facts)):
         print_line("next" if number == 0 else "", f"dayfly {command} {run.run_id}")

@@ -75,3 +75,68 @@ def test_a_bar_drawn_with_carriage_returns_is_its_last_state(progress: Progress)
 def test_the_tail_cannot_drive_the_terminal(progress: Progress) -> None:
     progress.hear(b"\x1b[2Jtext\x1b]0;title\x07\n")
     assert progress.tail() == ["text"]
+
+
+class TestOfAMachine:
+    def steps(self, *names: str) -> Progress:
+        made = Progress(state=State.PROVISIONING)
+        for name in names:
+            made.take({"type": "machine_step", "at": AT, "step": name})
+        return made
+
+    def test_before_its_first_step_it_is_provisioning(self) -> None:
+        made = self.steps()
+        assert (made.state, made.steps_done, made.booting) == (State.PROVISIONING, 0, True)
+        assert made.doing == "the stack is created, then the instance boots"
+
+    @pytest.mark.parametrize(
+        ("step", "state", "done", "doing"),
+        [
+            ("armed", State.BOOTING, 1, "opening the boot log"),
+            ("store", State.BOOTING, 3, "getting Docker ready"),
+            ("docker", State.BOOTING, 4, "fetching the run"),
+            ("pulling", State.PULLING, 6, "pulling the image"),
+            ("pulled", State.PULLING, 7, "starting the containers"),
+            ("started", State.PULLING, 8, "starting the kernel"),
+        ],
+    )
+    def test_each_step_moves_it_on(self, step: str, state: State, done: int, doing: str) -> None:
+        made = self.steps(step)
+        assert (made.state, made.steps_done, made.doing) == (state, done, doing)
+
+    def test_the_runner_takes_over(self) -> None:
+        made = self.steps("armed", "started")
+        made.take({"type": "state", "at": AT, "state": "preparing"})
+        assert (made.state, made.booting) == (State.PREPARING, False)
+
+    def test_what_it_says_at_the_end_changes_no_state(self) -> None:
+        made = self.steps("started")
+        made.take({"type": "state", "at": AT, "state": "saving"})
+        made.take({"type": "machine_step", "at": AT, "step": "saved"})
+        made.take({"type": "machine_step", "at": AT, "step": "started"})
+        assert made.state is State.SAVING
+
+    def test_a_failed_step_is_told_with_its_line_and_command(self) -> None:
+        made = self.steps("store")
+        made.take(
+            {
+                "type": "machine_failed",
+                "at": AT,
+                "step": "docker",
+                "line": 97,
+                "command": "dnf install \x1b[2Jdocker",
+                "reason": "boot_failed",
+            }
+        )
+        assert made.doing == "boot failed at the step docker, line 97 of the boot script: dnf install docker"
+
+    def test_its_warnings_are_kept(self) -> None:
+        made = self.steps("pulling")
+        made.take({"type": "machine_warning", "at": AT, "message": "The pull is tried again."})
+        assert made.warnings == ["The pull is tried again."]
+
+    @pytest.mark.parametrize("event", [{}, {"step": "dance"}, {"step": None}, {"step": "armed"}])
+    def test_a_line_that_lacks_something_is_no_error(self, event: dict[str, object]) -> None:
+        made = self.steps()
+        for kind in ("machine_step", "machine_failed", "machine_warning"):
+            made.take({"type": kind, **event})
