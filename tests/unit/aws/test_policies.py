@@ -389,3 +389,11 @@ def test_whatever_the_product_calls_is_allowed_to_who_needs_it() -> None:
     assert {"cloudformation:CreateStack", "ec2:DescribeSubnets", "pricing:GetProducts"} <= found
     both = {"Statement": document("user_policy")["Statement"] + document("admin_policy")["Statement"]}
     assert {action for action in found if not mentions(both, action)} == set()
+
+
+def test_no_link_that_carries_its_own_rights_is_made() -> None:
+    """SECURITY 21: objects are read with credentials; there is no presigned link that could leak."""
+    files = Path(dayfly.__file__).parent.rglob("*.py")
+    assert not [
+        file.name for file in files if re.search("presign|sign_url", file.read_text(encoding="utf-8"))
+    ]
