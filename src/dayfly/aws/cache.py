@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from dayfly.aws.client import Aws
-from dayfly.backends.local import cache_directory
+from dayfly.runner.directories import cache_directory
 
 T = TypeVar("T")
 _VERSION = "1"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dayfly.backends.processes import Processes, start_processes
-from dayfly.runner.kernelspecs import home_directory
+from dayfly.runner.directories import cache_directory
 from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
@@ -37,12 +37,6 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
 def _python(*arguments: str) -> list[str]:
     # -P: a module of the user's beside the run must not stand in for one of ours
     return [sys.executable, "-P", "-m", *arguments]
-
-
-def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Dayfly's directory in the user's cache."""
-    base = Path(environ.get("XDG_CACHE_HOME") or home_directory(environ) / ".cache")
-    return base / "dayfly"
 
 
 def scratch_directory(request: Request, content: bytes, environ: Mapping[str, str]) -> Path:

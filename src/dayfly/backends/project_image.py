@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dayfly.backends.local import cache_directory
 from dayfly.environment.builder import engine_platform
 from dayfly.environment.docker import Docker
 from dayfly.environment.facts import ImageFacts, image_facts
 from dayfly.environment.image import Image, build_image, find_image
 from dayfly.environment.plan import plan_image
 from dayfly.project.settings import ImageSettings
+from dayfly.runner.directories import cache_directory
 
 
 def project_image(

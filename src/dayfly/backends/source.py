@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
-from dayfly.backends.local import cache_directory
 from dayfly.errors import SnapshotError, UsageError
 from dayfly.project.load import Project
+from dayfly.runner.directories import cache_directory
 from dayfly.runs import layout
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
-from dayfly.backends.local import cache_directory
 from dayfly.backends.python import OWN_ENVIRONMENT, choose_python
 from dayfly.backends.source import Source
 from dayfly.errors import KernelMissingError, UsageError
 from dayfly.project.load import Project
+from dayfly.runner.directories import cache_directory
 from dayfly.runner.kernelspecs import KernelSpec, load_kernelspec
 from dayfly.runs.request import ImageSource, PythonEnvironment, SnapshotSource
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def push_to_repository(place: CloudPlace, docker: Docker, plan: ImagePlan, image: Image) -> None:
     """Push the image to the project's own repository, and print its name and digest."""
     from dayfly.aws.publish import publish_image
-    from dayfly.backends.local import cache_directory
     from dayfly.environment.facts import image_facts
+    from dayfly.runner.directories import cache_directory
 
     done = publish_image(
         place.aws,

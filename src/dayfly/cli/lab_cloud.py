@@ -218,8 +218,8 @@ def _asked(place: CloudPlace, project: Project, source: Source, flags: LabFlags)
 @contextmanager
 def _snapshot(project: Project, flags: LabFlags) -> Iterator[Source]:
     """The commit that the lab begins with, or the working tree as a commit of its own."""
-    from dayfly.backends.local import cache_directory
     from dayfly.backends.source import Source
+    from dayfly.runner.directories import cache_directory
     from dayfly.runs import layout
     from dayfly.snapshot.bundle import write_bundle
     from dayfly.snapshot.plan import changed_files, find_repository, plan_snapshot

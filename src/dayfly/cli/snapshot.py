@@ -30,10 +30,10 @@ def snapshot(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would carry of the Git repository: a commit, or with --dirty the working tree."""
-    from dayfly.backends.local import cache_directory
     from dayfly.cli.text import safe_text, to_stderr
     from dayfly.errors import RunConflictError
     from dayfly.project.load import load_project
+    from dayfly.runner.directories import cache_directory
     from dayfly.snapshot.bundle import write_bundle
     from dayfly.snapshot.plan import changed_files, plan_snapshot
 

@@ -40,7 +40,7 @@ def ssh(
 ) -> None:
     """Log in to a machine: through Systems Manager, or by SSH where it was started with `--ssh`."""
     from dayfly.aws.session import config_lines, find_target, ssh_argv, ssm_argv
-    from dayfly.backends.local import cache_directory
+    from dayfly.runner.directories import cache_directory
 
     aws, stack, machine_id = _find(name, store)
     target = find_target(aws, stack, machine_id)
