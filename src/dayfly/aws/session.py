@@ -48,10 +48,11 @@ class Target:
 def find_target(aws: Aws, stack: Stack, machine_id: str) -> Target:
     """How the machine of a stack is reached; two calls at most. Raises RunConflictError when it is gone."""
     instance_id = stack.outputs.get("InstanceId", "")
-    if not instance_id or stack.status.startswith("DELETE_"):
+    ended = stack.status.startswith("DELETE_")
+    if not instance_id or ended:
         raise RunConflictError(
             f"The machine of {machine_id} cannot be entered: its stack is {stack.status}.",
-            why=stack.reason or ("It has ended." if stack.status.startswith("DELETE_") else "It is being made."),
+            why=stack.reason or ("It has ended." if ended else "It is being made."),
             hint=f"See more with: dayfly show {machine_id}",
         )
     target = Target(
@@ -103,7 +104,7 @@ def ssh_argv(
         raise UsageError(
             f"The machine of {target.machine_id} was started without SSH.",
             hint=f"Enter it through Systems Manager: dayfly ssh {target.machine_id}\n"
-            "or start the next one with: dayfly run --on ec2 --ssh",
+            "or start the next one with: dayfly run --on ec2 --ssh auto",
         )
     argv = ["ssh"]
     for option in _options(target, known_hosts):
