@@ -54,7 +54,7 @@ def find_repository_image(
         if error.code in _MISSING:
             return None
         raise
-    return _image(found["imageDetails"][0])
+    return next((_image(one) for one in found["imageDetails"]), None)
 
 
 def check_image(aws: Aws, base: BaseStack, record: ImageRecord) -> None:
