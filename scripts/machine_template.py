@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 -- a script, in no package
-"""Put src/dayfly/aws/boot/boot.sh into machine.yaml, between the two comments that name it.
+"""Put boot.sh into machine.yaml, between the two comments that name it: without its comments and indentation.
 
 `--check` writes nothing, and fails when the template has another script.
 """
@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from dayfly.aws.boot import boot_script
+
 AWS = Path(__file__).parents[1] / "src" / "dayfly" / "aws"
-SCRIPT = AWS / "boot" / "boot.sh"
 TEMPLATE = AWS / "templates" / "machine.yaml"
 _BEGIN = "# boot.sh: scripts/machine_template.py writes what stands between these two comments.\n"
 _END = "# end of boot.sh\n"
@@ -32,7 +33,7 @@ def with_script(template: str, script: str) -> str:
 def main() -> None:
     """Write the template, or compare it."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    made = with_script(template, SCRIPT.read_text(encoding="utf-8"))
+    made = with_script(template, boot_script())
     if "--check" in sys.argv[1:]:
         if made != template:
             raise SystemExit("machine.yaml has another boot.sh: uv run python scripts/machine_template.py")

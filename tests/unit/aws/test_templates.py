@@ -14,6 +14,7 @@ import pytest
 
 import dayfly
 from dayfly.aws.base import _OPTIONAL, _OUTPUTS, TEMPLATE_VERSION
+from dayfly.aws.boot import boot_script
 from dayfly.aws.names import Role, base_stack_name, repository_name, role_name
 from dayfly.aws.template import Scope, load_template
 from scripts.policy_documents import PARAMETERS, PROJECT, REGION, resolve
@@ -109,7 +110,7 @@ def _longest(parameter: Mapping[str, Any]) -> int:
 
 def test_the_template_has_the_boot_script_as_it_is() -> None:
     """Else: uv run python scripts/machine_template.py."""
-    assert user_data()[1] == (FOLDER / "boot" / "boot.sh").read_text(encoding="utf-8")
+    assert user_data()[1] == boot_script()
 
 
 def test_values_reach_the_script_as_a_file_and_in_no_other_way() -> None:

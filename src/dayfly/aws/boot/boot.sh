@@ -38,7 +38,7 @@ tell() { # TYPE MEMBERS
 }
 enter() { # STEP [REASON when it fails]
   STEP=$1 REASON=${2-boot_failed}
-  echo "$STEP" >"$R/step"
+  ((BASH_SUBSHELL)) || echo "$STEP" >"$R/step"
 }
 step() { # [DETAIL]: it is done
   local took
@@ -105,9 +105,9 @@ report() { # in the background; the heart beats until the keeper's does
 
 arm() { # by the monotonic clock: no jump of the wall clock moves the end
   local left=$((DAYFLY_DEADLINE_EPOCH - EPOCHSECONDS)) unit=(systemd-run --quiet --setenv=DAYFLY_ROOT="$ROOT")
+  mkdir -p "$R" "$W/task" "$ROOT/var/log"
   "${unit[@]}" --unit=dayfly-deadline --on-active="$((left > 0 ? left : 1))" --timer-property=AccuracySec=1s \
     sh -c 'systemctl poweroff --force; sleep 30; systemctl poweroff --force --force'
-  mkdir -p "$R" "$W/task" "$ROOT/var/log"
   sed -n '/^#!.bin.bash -p$/,$p' "$0" >"$R/boot.sh"
   : >>"$R/log"
   ln -sf "$R/log" "$ROOT/var/log/dayfly.log"
@@ -169,6 +169,7 @@ work() {
     wait "$password"
     pull
   fi
+  enter started
   if [[ $TASK == run ]]; then
     run
   else
@@ -286,7 +287,9 @@ run() {
   if ((CODE > 124 && CODE < 128)); then # docker's own: there was no container
     cat "$dir/runner.log"
     record "$LINENO" 'docker run'
-    result >"$dir/result.json"
+    result >"$R/result" # whole, and for the keeper to read
+    install -m 644 "$R/result" "$dir/.result"
+    mv "$dir/.result" "$dir/result.json"
   fi
   saved
 }
