@@ -1,4 +1,4 @@
-"""Deploys our templates to the emulated AWS, as `aws cloudformation` would: for tests of what stands on them."""
+"""Deploys our templates to the emulated AWS, as `aws cloudformation` would."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def base_stack(aws: Aws, project: str = PROJECT, **parameters: str) -> BaseStack
     aws.cloudformation.create_stack(
         StackName=name,
         TemplateBody=template("base"),
-        Parameters=parameter_list(values),
+        Parameters=parameter_list(values),  # type: ignore[arg-type]
         Capabilities=["CAPABILITY_NAMED_IAM"],
         Tags=tag_list({"dayfly:project": project}),  # type: ignore[arg-type]
     )
@@ -81,7 +81,7 @@ def start_machine(
     made = aws.cloudformation.create_stack(
         StackName=machine_stack_name(base.project, machine_id),
         TemplateBody=template("machine"),
-        Parameters=parameter_list(machine_parameters(base, machine_id, **changed)),
+        Parameters=parameter_list(machine_parameters(base, machine_id, **changed)),  # type: ignore[arg-type]
         OnFailure="DELETE",
         Tags=tag_list(tags),  # type: ignore[arg-type]
         **optional,  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def start_machine(
 
 def machine_stack(aws: Aws, base: BaseStack, machine_id: str = MACHINE, **changed: str) -> str:
     """A machine's stack, complete; its id."""
-    stack_id = start_machine(aws, base, machine_id, **changed)
+    stack_id = start_machine(aws, base, machine_id, role=True, **changed)
     wait(aws, stack_id, "stack_create_complete")
     return stack_id
 

@@ -10,11 +10,11 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.config import Config
@@ -66,7 +66,8 @@ def test_serves_a_store_over_tls_to_obstore(aws: Aws) -> None:
 def test_refuses_a_forged_signature(aws: Aws, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of roles and users: the signature of the account's root is not checked."""
     keys = emulator.credentials_of(base_stack(aws).scheduler_role_arn)
-    for name, value in replace(keys, secret_access_key="forged").environ().items():
+    forged = keys.environ() | {"AWS_SECRET_ACCESS_KEY": "forged"}
+    for name, value in forged.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(AwsError) as caught:
         open_aws().sts.get_caller_identity()
@@ -237,7 +238,7 @@ def test_a_schedule_is_refused_that_aws_would_refuse(aws: Aws, clock: EmulatorCl
         "RoleArn": base.scheduler_role_arn,
         "Input": "{}",
     }
-    wrong = [
+    wrong: list[dict[str, Any]] = [
         {"ScheduleExpression": "at(tomorrow)"},
         {"StartDate": clock.now() - timedelta(hours=1)},
         {"EndDate": clock.now() - timedelta(hours=1)},
@@ -245,7 +246,7 @@ def test_a_schedule_is_refused_that_aws_would_refuse(aws: Aws, clock: EmulatorCl
         {"GroupName": "default"},  # of which its trust does not speak
     ]
     for one in wrong:
-        asked = {
+        asked: dict[str, Any] = {
             "Name": "x",
             "GroupName": base.schedule_group,
             "ScheduleExpression": "rate(10 minutes)",
@@ -253,7 +254,7 @@ def test_a_schedule_is_refused_that_aws_would_refuse(aws: Aws, clock: EmulatorCl
             "Target": target,
         }
         with pytest.raises(AwsError) as caught:
-            aws.scheduler.create_schedule(**(asked | one))  # type: ignore[arg-type]
+            aws.scheduler.create_schedule(**(asked | one))
         assert caught.value.code == "ValidationException", one
 
 
@@ -294,7 +295,7 @@ def test_codecommit_has_a_repository_that_git_can_push_to(aws: Aws, tmp_path: Pa
 # ---- what CloudFormation refuses
 
 
-def _refused(aws: Aws, template: dict[str, object], **more: object) -> AwsError:
+def _refused(aws: Aws, template: Mapping[str, object], **more: object) -> AwsError:
     with pytest.raises(AwsError) as caught:
         aws.cloudformation.create_stack(
             StackName="refused",

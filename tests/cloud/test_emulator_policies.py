@@ -30,7 +30,7 @@ def role(aws: Aws, *statements: dict[str, Any], name: str = "tried", **more: Any
     return made["Role"]["Arn"]
 
 
-def allow(action: str | list[str], resource: str = "*", **condition: Any) -> dict[str, Any]:
+def allow(action: str | list[str], resource: str = "*", /, **condition: Any) -> dict[str, Any]:
     more = {"Condition": condition} if condition else {}
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 

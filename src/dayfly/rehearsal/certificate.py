@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,10 @@ class Certificate:
     bundle: Path
 
 
-def make_certificate(folder: Path) -> Certificate:
-    """A new self-signed certificate for `localhost` and 127.0.0.1, of use for 30 days; its key is for the owner only.
+def make_certificate(folder: Path, *, names: Sequence[str] = ("localhost",)) -> Certificate:
+    """A new self-signed certificate for these names and 127.0.0.1, of use for 30 days.
 
-    It is no CA: rustls refuses a CA's certificate as a server's.
+    Its key is for the owner only. It is no CA: rustls refuses a CA's certificate as a server's.
 
     Raises MissingExtraError without the openssl command.
     """
@@ -35,14 +36,16 @@ def make_certificate(folder: Path) -> Certificate:
     made = Certificate(
         certificate=folder / "server.crt", key=folder / "server.key", bundle=folder / "ca-bundle.pem"
     )
+    alternatives = ",".join([*(f"DNS:{name}" for name in names), "DNS:*.localhost", "IP:127.0.0.1"])
     # fmt: off
     argv = [
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-        "-keyout", str(made.key), "-out", str(made.certificate), "-days", _DAYS, "-subj", "/CN=dayfly rehearsal",
+        "-keyout", str(made.key), "-out", str(made.certificate),
+        "-days", _DAYS, "-subj", "/CN=dayfly rehearsal",
         "-addext", "basicConstraints=critical,CA:FALSE",
         "-addext", "keyUsage=critical,digitalSignature",
         "-addext", "extendedKeyUsage=serverAuth",
-        "-addext", "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1",
+        "-addext", f"subjectAltName={alternatives}",
     ]
     # fmt: on
     try:

@@ -1,8 +1,8 @@
 """Whether a launch finds capacity and quota. Both are injected: an emulator has no machines to run out of.
 
 EC2's words are those of https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html and
-https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html, wrapped as CloudFormation's resource
-handlers do.
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html, wrapped as CloudFormation's
+resource handlers do.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
         raise _refused(
             "Unsupported",
             400,
-            f"Your requested instance type ({instance_type}) is not supported in your requested Availability Zone "
-            f"({zone}). Please retry your request by not specifying an Availability Zone or choosing "
+            f"Your requested instance type ({instance_type}) is not supported in your requested Availability "
+            f"Zone ({zone}). Please retry your request by not specifying an Availability Zone or choosing "
             f"{', '.join(sorted(offered))}.",
         )
     quota = quota_code(instance_type, spot=spot)
@@ -48,8 +48,8 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
         raise _refused(
             "VcpuLimitExceeded",
             400,
-            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for the "
-            "instance bucket that the specified instance type belongs to. Please visit "
+            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for "
+            "the instance bucket that the specified instance type belongs to. Please visit "
             "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
         )
     if WORLD.lacks_capacity(instance_type, zone):
@@ -57,9 +57,10 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
         raise _refused(
             "InsufficientInstanceCapacity",
             500,
-            f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested "
-            f"({zone}). Our system will be working on provisioning additional capacity. You can currently get "
-            f"{instance_type} capacity by not specifying an Availability Zone in your request or choosing {others}.",
+            f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you "
+            f"requested ({zone}). Our system will be working on provisioning additional capacity. You can "
+            f"currently get {instance_type} capacity by not specifying an Availability Zone in your request "
+            f"or choosing {others}.",
         )
 
 
@@ -95,6 +96,7 @@ def _counted(quota: str) -> list[dict[str, Any]]:
 def _refused(code: str, status: int, message: str) -> ValueError:
     request = new_uuid()
     return ValueError(
-        f'Resource handler returned message: "{message} (Service: Ec2, Status Code: {status}, Request ID: {request}, '
-        f'Error Code: {code})" (RequestToken: {new_uuid()}, HandlerErrorCode: GeneralServiceException)'
+        f'Resource handler returned message: "{message} (Service: Ec2, Status Code: {status}, '
+        f'Request ID: {request}, Error Code: {code})" '
+        f"(RequestToken: {new_uuid()}, HandlerErrorCode: GeneralServiceException)"
     )

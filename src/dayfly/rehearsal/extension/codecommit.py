@@ -1,8 +1,8 @@
 """CodeCommit: repositories that are bare Git repositories in the emulator's own directory.
 
 After https://docs.aws.amazon.com/codecommit/latest/APIReference/Welcome.html and
-https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-codecommit-repository.html: `Ref`
-is the repository's id; deleting it deletes what is in it. Git itself reaches it at `cloneUrlHttp` (`git_http`).
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-codecommit-repository.html:
+`Ref` is the repository's id; deleting it deletes what is in it. Git reaches it at `cloneUrlHttp`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def reset() -> None:
 
 def repository_path(name: str) -> Path:
     """Where its Git repository is."""
-    return _folder() / get_region() / f"{name}.git"
+    return _folder() / str(get_region()) / f"{name}.git"
 
 
 def _folder() -> Path:
@@ -83,7 +83,7 @@ def _remove(name: str) -> str | None:
     return str(found["repositoryId"])
 
 
-def _handle(operation: str, asked: dict[str, Any]) -> Answer:
+def _handle(operation: str, asked: dict[str, Any]) -> Answer:  # noqa: PLR0911 -- one an operation
     region, name = get_region(), str(asked.get("repositoryName", ""))
     found = _REPOSITORIES.get((region, name))
     match operation:

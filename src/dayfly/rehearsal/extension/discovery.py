@@ -10,7 +10,7 @@ from typing import Any
 from ministack.core.responses import get_region
 from ministack.services import ec2
 
-from . import ec2_xml, images, market, types_data
+from . import ec2_xml, images, instance_api, market, types_data
 from .world import WORLD, Answer
 
 Parameters = dict[str, Any]
@@ -23,6 +23,7 @@ def install() -> None:
         "DescribeInstanceTypeOfferings": _offerings,
         "DescribeSpotPriceHistory": _spot_history,
     }
+    instance_api.install()
     images.install()
     market.install()
 
@@ -39,7 +40,7 @@ def offered(region: str) -> list[str]:
 
 
 def _types(parameters: Parameters) -> Answer:
-    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypes.html"""
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypes.html."""
     here = offered(get_region())
     asked = ec2_xml.listed(parameters, "InstanceType")
     if unknown := [one for one in asked if one not in here]:
@@ -77,7 +78,7 @@ def _values(kind: dict[str, Any], name: str) -> list[str]:
 
 
 def _offerings(parameters: Parameters) -> Answer:
-    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypeOfferings.html"""
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypeOfferings.html."""
     kind = ec2_xml.parameter(parameters, "LocationType", "region")
     wanted = ec2_xml.filters(parameters)
     found = [
@@ -96,7 +97,7 @@ def _matches(value: str, patterns: list[str] | None) -> bool:
 
 
 def _spot_history(parameters: Parameters) -> Answer:
-    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotPriceHistory.html; prices are invented."""
+    """Invented prices; https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotPriceHistory.html."""
     asked = ec2_xml.listed(parameters, "InstanceType")
     wanted = ec2_xml.filters(parameters)
     zone = ec2_xml.parameter(parameters, "AvailabilityZone")

@@ -131,11 +131,13 @@ def refuse(call: Call, code: str, message: str, status: int = 400) -> Answer:
         error = f"<Code>{named}</Code><Message>{said}</Message>"
         request = uuid.uuid4()
         if call.service == "ec2":
-            body = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>{request}</RequestID></Response>"
+            inner = f"<Errors><Error>{error}</Error></Errors><RequestID>{request}</RequestID>"
+            body = f"<Response>{inner}</Response>"
         elif call.service == "s3":
             body = f"<Error>{error}<RequestId>{request}</RequestId></Error>"
         else:
-            body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{request}</RequestId></ErrorResponse>"
+            inner = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{request}</RequestId>"
+            body = f"<ErrorResponse>{inner}</ErrorResponse>"
         return status, {"Content-Type": "text/xml"}, f'<?xml version="1.0"?>\n{body}'.encode()
     named = "AccessDeniedException" if code == "AccessDenied" else code
     return json_error(named, message, status)
@@ -144,7 +146,8 @@ def refuse(call: Call, code: str, message: str, status: int = 400) -> Answer:
 def _fault_answer(call: Call, fault: Fault) -> Answer:
     match fault.kind:
         case "deny":
-            said = f"User: {call.caller} is not authorized to perform: {call.action} on resource: {call.resource}"
+            asked = f"{call.action} on resource: {call.resource}"
+            said = f"User: {call.caller} is not authorized to perform: {asked}"
             return refuse(call, fault.code or "AccessDenied", fault.message or said, fault.status or 403)
         case "throttle":
             code = {"ec2": "RequestLimitExceeded", "s3": "SlowDown"}.get(call.service, "ThrottlingException")
@@ -160,7 +163,7 @@ def install() -> None:
     """Put ourselves around ministack's dispatcher."""
     original: Callable[..., Awaitable[Answer]] = ministack._dispatch_service_request
 
-    async def dispatch(
+    async def dispatch(  # noqa: PLR0913, PLR0917 -- ministack's signature
         method: str, path: str, headers: Headers, body: bytes, query: Query, request_id: str
     ) -> Answer:
         call = Call(method, path, headers, body, query)
@@ -200,6 +203,7 @@ def _error_code(answer: Answer) -> str:
     if status < 400:  # noqa: PLR2004
         return ""
     named = headers.get("x-amzn-errortype", "").partition(":")[0]
-    text = body[:2000].decode(errors="replace") if isinstance(body, bytes) else ""
+    # Some of ministack's handlers answer with text.
+    text = body[:2000].decode(errors="replace") if hasattr(body, "decode") else str(body)
     found = re.search(r"<Code>([^<]+)</Code>", text) or re.search(r'"(?:__type|code)":\s*"([^"]+)"', text)
     return named or (found[1].rpartition("#")[2] if found else "")

@@ -19,7 +19,7 @@ def _operation(name: str) -> Any:
 
 
 def answer(operation: str, said: dict[str, Any]) -> Answer:
-    """A success of `operation`; `said` is what boto3 is to return of it. What it does not know is left out."""
+    """A success of `operation`; `said` is what boto3 is to return. What it does not know is left out."""
     inner = members(_operation(operation).output_shape, said)
     made: Answer = ec2._xml(200, f"{operation}Response", inner)
     return made

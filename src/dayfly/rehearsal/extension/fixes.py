@@ -63,8 +63,8 @@ def _boundaries(handlers: dict[str, Any]) -> None:
 def _buckets(handlers: dict[str, Any]) -> None:
     """Tags are kept, and a bucket with anything in it, old versions too, is not deleted.
 
-    https://repost.aws/knowledge-center/cloudformation-s3-custom-resources: "DELETE_FAILED: The bucket you tried to
-    delete is not empty".
+    https://repost.aws/knowledge-center/cloudformation-s3-custom-resources: "DELETE_FAILED: The bucket you
+    tried to delete is not empty".
     """
     create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 

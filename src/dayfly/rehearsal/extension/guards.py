@@ -55,8 +55,8 @@ def _token(call: Call) -> Answer | None:
     return answer
 
 
-def _template(call: Call) -> Answer | None:
-    """References lead somewhere, and parameters are those of the template (API_CreateStack.html, ValidationError)."""
+def _template(call: Call) -> Answer | None:  # noqa: PLR0911 -- one a mistake
+    """References lead somewhere, and parameters are the template's (API_CreateStack.html)."""
     body = call.parameter("TemplateBody")
     if call.service != "cloudformation" or not body:
         return None
@@ -67,8 +67,10 @@ def _template(call: Call) -> Answer | None:
     known = set(template.get("Parameters") or {}) | set(template.get("Resources") or {})
     missing = sorted({one for one in _references(template.get("Resources") or {}) if one not in known})
     if missing:
-        said = f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template"
-        return refuse(call, "ValidationError", said)
+        said = (
+            f"Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template"
+        )
+        return refuse(call, "ValidationError", f"Template format error: {said}")
     if call.operation not in _BEGINNING:
         return None
     given = {one["Key"] for one in helpers._extract_members(call.parameters, "Parameters") if "Key" in one}

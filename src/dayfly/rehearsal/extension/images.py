@@ -1,6 +1,6 @@
 """Machine images and the public SSM parameters that name the newest of them.
 
-Amazon Linux's are as they once were (moto's data); the others' ids are invented, for names that AWS documents:
+Amazon Linux's are as they once were (moto's data); the others' ids are invented, for names AWS documents:
 https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-public-parameters-ami.html,
 https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html
 """
@@ -53,10 +53,8 @@ def parameters(region: str) -> dict[str, str]:
 
 def image(image_id: str) -> dict[str, Any] | None:
     """What DescribeImages says of an image that a public parameter names."""
-    for name, value in parameters(get_region()).items():
-        if value == image_id:
-            break
-    else:
+    name = {value: name for name, value in parameters(get_region()).items()}.get(image_id)
+    if name is None:
         return None
     arch = next(long for short, long in _ARCHITECTURES.items() if short in name)
     device = "/dev/xvda" if "amazon-linux" in name or "debian" in name else "/dev/sda1"
@@ -95,6 +93,7 @@ def _public(original: Callable[..., Any]) -> Callable[..., Any]:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         asked = json.loads(body or b"{}")
         known = parameters(get_region())
+        said: dict[str, Any]
         if operation == "GetParameter" and asked.get("Name") in known:
             said = {"Parameter": _record(asked["Name"], known)}
             return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(said).encode()

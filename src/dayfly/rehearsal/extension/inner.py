@@ -1,10 +1,10 @@
 """What CloudFormation itself is allowed to do: with the role it was given, else with its caller's rights.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html: with a service role
-"CloudFormation uses the role's credentials", without one those of the caller; and "for all future operations" on a
-stack it uses the role that the stack was made with. The actions of each resource type are those of its public schema
-(`handlers.permissions`), as far as machine stacks have such types; other types are not asked here: the policy of who
-sets up is held to those schemas by tests of its own.
+"CloudFormation uses the role's credentials", without one those of the caller; and "for all future operations"
+on a stack it uses the role that the stack was made with. The actions of each resource type are those of its
+public schema (`handlers.permissions`), as far as machine stacks have such types; other types are not asked
+here: the policy of who sets up is held to those schemas by tests of its own.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _describe_stacks(original: Callable[[Any], Answer]) -> Callable[[Any], Answe
 
     def describe(parameters: Any) -> Answer:
         status, headers, body = original(parameters)
-        text = body.decode() if isinstance(body, bytes) else str(body)
+        text = body.decode() if hasattr(body, "decode") else str(body)
         for stack in cloudformation._stacks.values():
             if stack.get("_role"):
                 named = f"<StackId>{stack['StackId']}</StackId>"
@@ -116,8 +116,8 @@ def _check(stack_name: str, rights: list[Right]) -> None:
         if not policy.allows(who, action, resource, context):
             acting = who.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/AWSCloudFormation"
             raise ValueError(
-                f'Resource handler returned message: "User: {acting} is not authorized to perform: {action} on '
-                f"resource: {resource} because no identity-based policy allows the {action} action "
+                f'Resource handler returned message: "User: {acting} is not authorized to perform: {action} '
+                f"on resource: {resource} because no identity-based policy allows the {action} action "
                 '(Service: Ec2, Status Code: 403)" (HandlerErrorCode: AccessDenied)'
             )
 
@@ -175,7 +175,7 @@ def _rights_to_make(kind: str, properties: Properties) -> list[Right]:
 
 
 def _rights_to_launch(properties: Properties, tags: dict[str, str]) -> list[Right]:
-    """RunInstances asks for each thing that it makes or uses, with keys that tell of it (list_amazonec2.html)."""
+    """RunInstances asks for each thing that it makes or uses, with keys that tell of it."""
     asked = instances.with_template(properties)
     propagates = str(properties.get("PropagateTagsToVolumeOnCreation", "false")).lower() == "true"
     subnet = ec2._subnets.get(str(asked.get("SubnetId"))) or {}
@@ -212,13 +212,14 @@ def _is_spot(asked: Properties) -> bool:
 
 def _instance_keys(asked: Properties) -> dict[str, Any]:
     metadata = asked.get("MetadataOptions") or {}
+    profile = asked.get("IamInstanceProfile")
     return {
         "ec2:InstanceType": str(asked.get("InstanceType", "")),
         "ec2:InstanceMarketType": "spot" if _is_spot(asked) else "on-demand",
         "ec2:MetadataHttpTokens": str(metadata.get("HttpTokens", "optional")),
         "ec2:MetadataHttpEndpoint": str(metadata.get("HttpEndpoint", "enabled")),
         "ec2:MetadataHttpPutResponseHopLimit": str(metadata.get("HttpPutResponseHopLimit", 1)),
-        "ec2:InstanceProfile": f"arn:aws:iam::{get_account_id()}:instance-profile/{asked.get('IamInstanceProfile')}",
+        "ec2:InstanceProfile": f"arn:aws:iam::{get_account_id()}:instance-profile/{profile}",
     }
 
 

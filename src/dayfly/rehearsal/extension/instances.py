@@ -1,25 +1,23 @@
-"""Instances: AWS::EC2::Instance in CloudFormation, and what EC2's API tells of them.
+"""AWS::EC2::Instance in CloudFormation.
 
 After https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-instance.html: a
-property of the resource comes before the launch template's; `Ref` is the instance id; tags of the stack reach the
-instance, and its volume with PropagateTagsToVolumeOnCreation. No machine stands behind an instance here: see
-`world.ON_LAUNCH`.
+property of the resource comes before the launch template's; `Ref` is the instance id; tags of the stack reach
+the instance, and its volume with PropagateTagsToVolumeOnCreation. No machine stands behind an instance here:
+see `world.ON_LAUNCH`.
 """
 
 from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Callable
 from typing import Any
-from xml.sax.saxutils import escape
 
-from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
+from ministack.core.responses import get_region, new_uuid, now_iso
 from ministack.services import ec2, iam
 from ministack.services.cloudformation import provisioners
 
 from . import capacity
-from .world import ON_LAUNCH, ON_TERMINATE, WORLD, Answer
+from .world import ON_LAUNCH, ON_TERMINATE
 
 Properties = dict[str, Any]
 _USER_DATA_BYTES = 16384
@@ -27,20 +25,13 @@ _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "s
 
 
 def install() -> None:
-    """Add the resource type, and replace the calls that know too little of an instance."""
+    """Add the resource type."""
     provisioners._RESOURCE_HANDLERS["AWS::EC2::Instance"] = {"create": create, "delete": _delete}
     provisioners._STACK_TAG_PROPERTY["AWS::EC2::Instance"] = ("Tags", "list")
-    ec2._instance_xml = _with_more(ec2._instance_xml)
-    ec2._ACTION_MAP |= {
-        "DescribeInstanceAttribute": _attribute(ec2._ACTION_MAP["DescribeInstanceAttribute"]),
-        "TerminateInstances": _terminating(ec2._ACTION_MAP["TerminateInstances"]),
-        "GetConsoleOutput": _console_output,
-    }
-    ec2.handle_request = _dry_running(ec2.handle_request)
 
 
-def create(logical_id: str, properties: Properties, stack_name: str) -> tuple[str, dict[str, str]]:
-    """Launch one. Raises ValueError with AWS's words when there is no capacity, no quota or a wrong property."""
+def create(_logical_id: str, properties: Properties, stack_name: str) -> tuple[str, dict[str, str]]:
+    """Launch one. Raises ValueError in AWS's words: no capacity, no quota, a wrong property."""
     ec2._ensure_defaults_initialized()
     asked = with_template(properties)
     for name in ("ImageId", "InstanceType"):
@@ -93,7 +84,7 @@ def with_template(properties: Properties) -> Properties:
     }.get(version, version)
     for one in template["Versions"]:
         if str(one["VersionNumber"]) == version:
-            return copy.deepcopy(one["LaunchTemplateData"]) | properties
+            return {**copy.deepcopy(one["LaunchTemplateData"]), **properties}
     raise ValueError(f"Could not find the specified version {version} for the launch template")
 
 
@@ -151,7 +142,8 @@ def _profile(named: Any) -> dict[str, str] | None:
     if not found:
         name = by.get("Name") or by.get("Arn")
         raise ValueError(
-            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. "
+            "Invalid IAM Instance Profile name"
         )
     return {"Arn": found["Arn"], "Id": found["InstanceProfileId"]}
 
@@ -211,12 +203,13 @@ def set_state(instance_id: str, state: str) -> dict[str, Any]:
         state = "terminated" if instance.get("ShutdownBehavior") == "terminate" else "stopped"
     if state == "terminated" and instance["State"]["Name"] != "terminated":
         ec2._terminate_instances({"InstanceId.1": [instance_id]})
-        _after_termination(instance)
+        after_termination(instance)
     instance["State"] = {"Code": _CODES[state], "Name": state}
     return shown(instance)
 
 
-def _after_termination(instance: dict[str, Any]) -> None:
+def after_termination(instance: dict[str, Any]) -> None:
+    """Its disk goes, its address is free, and whoever has a machine for it is told."""
     for mapping in instance["BlockDeviceMappings"]:
         if mapping["Ebs"]["DeleteOnTermination"]:
             ec2._volumes.pop(mapping["Ebs"]["VolumeId"], None)
@@ -238,91 +231,3 @@ def shown(instance: dict[str, Any]) -> dict[str, Any]:
     tags = {one["Key"]: one["Value"] for one in ec2._tags.get(instance["InstanceId"], [])}
     volumes = [ec2._volumes.get(one["Ebs"]["VolumeId"]) for one in instance["BlockDeviceMappings"]]
     return instance | {"UserData": data, "Tags": tags, "State": instance["State"]["Name"], "Volumes": volumes}
-
-
-def _with_more(original: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
-    """Metadata options, spot, and the instance's key only when it has one."""
-
-    def xml(instance: dict[str, Any]) -> str:
-        said = original(instance).replace("<keyName></keyName>", "")
-        more = ""
-        if options := instance.get("MetadataOptions"):
-            more += (
-                f"<metadataOptions><state>applied</state><httpTokens>{options['HttpTokens']}</httpTokens>"
-                f"<httpPutResponseHopLimit>{options['HttpPutResponseHopLimit']}</httpPutResponseHopLimit>"
-                f"<httpEndpoint>{options['HttpEndpoint']}</httpEndpoint>"
-                f"<instanceMetadataTags>{options.get('InstanceMetadataTags', 'disabled')}</instanceMetadataTags>"
-                "</metadataOptions>"
-            )
-        if instance.get("InstanceLifecycle"):
-            more += "<instanceLifecycle>spot</instanceLifecycle>"
-            more += f"<spotInstanceRequestId>{instance['SpotInstanceRequestId']}</spotInstanceRequestId>"
-        return f"{said.rpartition('</item>')[0]}{more}</item>"
-
-    return xml
-
-
-def _attribute(original: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
-    """User data and shutdown behaviour as they were asked for."""
-
-    def describe(parameters: dict[str, Any]) -> Answer:
-        instance = ec2._instances.get(ec2._p(parameters, "InstanceId"))
-        attribute = ec2._p(parameters, "Attribute")
-        if instance is None or attribute not in ("userData", "instanceInitiatedShutdownBehavior"):
-            return original(parameters)
-        value = (
-            instance.get("UserData") if attribute == "userData" else instance.get("ShutdownBehavior", "stop")
-        )
-        inner = f"<value>{escape(value)}</value>" if value else ""
-        said = f"<instanceId>{instance['InstanceId']}</instanceId><{attribute}>{inner}</{attribute}>"
-        answer: Answer = ec2._xml(200, "DescribeInstanceAttributeResponse", said)
-        return answer
-
-    return describe
-
-
-def _terminating(original: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
-    def terminate(parameters: dict[str, Any]) -> Answer:
-        named = [ec2._instances.get(one) for one in ec2._parse_member_list(parameters, "InstanceId")]
-        alive = [one for one in named if one and one["State"]["Name"] != "terminated"]
-        answer = original(parameters)
-        if answer[0] == 200:  # noqa: PLR2004
-            for instance in alive:
-                _after_termination(instance)
-        return answer
-
-    return terminate
-
-
-def _console_output(parameters: dict[str, Any]) -> Answer:
-    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html: base64, or nothing yet."""
-    instance_id = ec2._p(parameters, "InstanceId")
-    if instance_id not in ec2._instances:
-        missing: Answer = ec2._error(
-            "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist", 400
-        )
-        return missing
-    text = base64.b64encode(WORLD.console.get(instance_id, "").encode()).decode()
-    said = f"<instanceId>{instance_id}</instanceId><timestamp>{now_iso()}</timestamp><output>{text}</output>"
-    answer: Answer = ec2._xml(200, "GetConsoleOutputResponse", said)
-    return answer
-
-
-def _dry_running(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A call with DryRun that policies allow ends in DryRunOperation, and does nothing."""
-
-    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Answer:
-        if b"DryRun=true" in body:
-            refused: Answer = ec2._error(
-                "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
-            )
-            return refused
-        answer: Answer = await original(method, path, headers, body, query)
-        return answer
-
-    return handle
-
-
-def account_arn(kind: str) -> str:
-    """The ARN of something of EC2's in the account and region that are asked."""
-    return f"arn:aws:ec2:{get_region()}:{get_account_id()}:{kind}"

@@ -1,6 +1,6 @@
 """Prices and quotas. All numbers are INVENTED; only their form is AWS's.
 
-A price is a plain sum over what a type has, so that a test can work it out; it is no AWS price and was never one.
+A price is a plain sum over what a type has, so that a test can work it out; it was never a price of AWS.
 Forms: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html,
 https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
 """
@@ -46,7 +46,8 @@ def price(instance_type: str) -> Decimal:
     kind = types_data.instance_types()[instance_type]
     gpus = sum(one.get("Count", 0) for one in kind.get("GpuInfo", {}).get("Gpus", []))
     gib = Decimal(kind["MemoryInfo"]["SizeInMiB"]) / 1024
-    return kind["VCpuInfo"]["DefaultVCpus"] * PER_PROCESSOR + gib * PER_GIB + gpus * PER_GPU
+    processors = Decimal(kind["VCpuInfo"]["DefaultVCpus"])
+    return processors * PER_PROCESSOR + gib * PER_GIB + Decimal(gpus) * PER_GPU
 
 
 def spot_price(instance_type: str, zone: str) -> Decimal:

@@ -1,4 +1,4 @@
-"""What a request's policies are asked: the ARNs and condition keys that ministack gets wrong, and asking ourselves.
+"""What policies are asked: the ARNs and condition keys that ministack gets wrong, and asking ourselves.
 
 ARN forms and condition keys are those of https://docs.aws.amazon.com/service-authorization/latest/reference/.
 """
@@ -59,7 +59,7 @@ def install() -> None:
     tagging._RESOURCE_TAG_COLLECTORS["ec2"] = ec2_tags
 
 
-def _arn(  # noqa: PLR0911, PLR0913, PLR0917 -- one case a service
+def _arn(  # noqa: C901, PLR0911, PLR0913, PLR0917 -- one case a service
     service: str, path: str, body: bytes, parameters: dict[str, Any], region: str, account: str
 ) -> str | None:
     """The ARN where ministack has none or another than AWS; else None."""
@@ -69,9 +69,9 @@ def _arn(  # noqa: PLR0911, PLR0913, PLR0917 -- one case a service
         return f"arn:aws:scheduler:{here}:schedule/{group}/{path.rpartition('/')[2]}"
     if service == "iam" and (name := _first(parameters, "InstanceProfileName")):
         return f"arn:aws:iam::{account}:instance-profile/{name}"
-    if service == "iam" and (name := _first(parameters, "PolicyName")):
-        if not any(_first(parameters, one) for one in ("RoleName", "UserName", "GroupName", "PolicyArn")):
-            return f"arn:aws:iam::{account}:policy/{name}"
+    of_another = any(_first(parameters, one) for one in ("RoleName", "UserName", "GroupName", "PolicyArn"))
+    if service == "iam" and (name := _first(parameters, "PolicyName")) and not of_another:
+        return f"arn:aws:iam::{account}:policy/{name}"
     if service == "logs":
         asked = _json(body)
         if (group := asked.get("logGroupName")) and (stream := asked.get("logStreamName")):
@@ -85,8 +85,8 @@ def _arn(  # noqa: PLR0911, PLR0913, PLR0917 -- one case a service
             return f"arn:aws:ssm:{region}::parameter{names[0]}"
         if asked.get("Names"):
             return f"arn:aws:ssm:{here}:parameter/{str(names[0]).lstrip('/')}"
-    if service == "codecommit" and (name := _json(body).get("repositoryName")):
-        return f"arn:aws:codecommit:{here}:{name}"
+    if service == "codecommit" and (repository := _json(body).get("repositoryName")):
+        return f"arn:aws:codecommit:{here}:{repository}"
     if service == "servicequotas" and (code := _json(body).get("QuotaCode")):
         return f"arn:aws:servicequotas:{here}:{_json(body)['ServiceCode']}/{code}"
     return None
@@ -99,9 +99,9 @@ def _with_more_context(original: Any) -> Any:
         found: Context = dict(original(service, action, body, parameters))
         if service == "iam" and (boundary := _first(parameters, "PermissionsBoundary")):
             found["iam:PermissionsBoundary"] = boundary
-        elif service == "iam" and (role := iam._roles.get(_first(parameters, "RoleName"))):
-            if role.get("PermissionsBoundary"):
-                found["iam:PermissionsBoundary"] = role["PermissionsBoundary"]
+        elif service == "iam":
+            bounded = (iam._roles.get(_first(parameters, "RoleName")) or {}).get("PermissionsBoundary")
+            found |= {"iam:PermissionsBoundary": bounded} if bounded else {}
         if service == "ec2":
             tags = {
                 _first(parameters, name): _first(parameters, f"{name.removesuffix('.Key')}.Value")
@@ -124,7 +124,7 @@ def request_tags(tags: dict[str, str]) -> Context:
 
 
 def allows(principal: str, action: str, resource: str, context: Context | None = None) -> bool:
-    """Whether a principal's policies and boundary allow an action: of a role, an assumed role, or root (which may all).
+    """Whether the policies and boundary of a role, an assumed role or a user allow an action; root may all.
 
     `resource` may be the ARN of something with tags, which conditions then see.
     """

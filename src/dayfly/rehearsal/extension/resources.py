@@ -1,4 +1,4 @@
-"""Resource types of CloudFormation that ministack does not have, and placeholders for what only keeps properties."""
+"""Resource types that ministack's CloudFormation lacks, and placeholders for what only keeps properties."""
 
 from __future__ import annotations
 

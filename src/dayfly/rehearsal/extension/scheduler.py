@@ -1,10 +1,11 @@
 """EventBridge Scheduler: universal targets, rates between two dates, and a clock that can be moved.
 
 After https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html: a target
-`arn:aws:scheduler:::aws-sdk:SERVICE:ACTION` calls that action with the schedule's input, as the schedule's role, so
-that role's policies decide. And
-https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html: with ActionAfterCompletion
-DELETE, a schedule goes after its last invocation: one of a rate when its end date has passed.
+`arn:aws:scheduler:::aws-sdk:SERVICE:ACTION` calls that action with the schedule's input, as the schedule's
+role, so that role's policies decide. And
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html: with
+ActionAfterCompletion DELETE, a schedule goes after its last invocation: one of a rate when its end date has
+passed.
 
 A call that fails is not repeated here (AWS repeats it for up to a day); the next occurrence tries again.
 """

@@ -1,4 +1,4 @@
-"""Instance types and where they are offered: real, from the data files of moto, which are read and not run."""
+"""Instance types and where they are offered: real, from moto's data files, which are read and not run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def instance_types() -> dict[str, dict[str, Any]]:
 
 @cache
 def offerings(kind: str, region: str) -> list[dict[str, str]]:
-    """What DescribeInstanceTypeOfferings says; `kind` is `region`, `availability-zone` or `availability-zone-id`."""
+    """What DescribeInstanceTypeOfferings says; `kind` is its LocationType, such as `availability-zone`."""
     try:
         found: list[dict[str, str]] = _load(f"ec2/resources/instance_type_offerings/{kind}/{region}.json.gz")
     except FileNotFoundError:
