@@ -40,12 +40,13 @@ def check_user_name(name: str) -> None:
         )
 
 
-def require_aws_cli() -> str:
-    """The AWS CLI, which will store the key. Raises UsageError without it."""
-    found = shutil.which("aws")
+def require_aws_cli(path: str | None = None) -> str:
+    """The AWS CLI on `path` (default: PATH). Raises UsageError without it."""
+    found = shutil.which("aws", path=path)
     if found is None:
         raise UsageError(
-            "The AWS CLI is not installed, and dayfly stores no keys itself.",
+            "The AWS CLI is not installed.",
+            why="It is what stores keys and gives them to Git; dayfly does neither itself.",
             hint="Install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
         )
     return found
@@ -118,7 +119,7 @@ def store_key(
     Raises AwsError, in which nothing of the secret is told, when the tool refuses; the key is deleted then,
     since nobody has it.
     """
-    command = [require_aws_cli(), "configure", "--profile", key.user]
+    command = [require_aws_cli(environ.get("PATH")), "configure", "--profile", key.user]
     answers = f"{key.key_id}\n{key.secret}\n{aws.region}\n\n"
     try:
         run(
@@ -130,9 +131,13 @@ def store_key(
             env=dict(environ),
         )
     except (OSError, subprocess.SubprocessError) as error:
-        aws.iam.delete_access_key(UserName=key.user, AccessKeyId=key.key_id)
-        raise AwsError(
-            f"The key of {key.user} could not be stored, and was deleted.",
-            why=f"aws configure --profile {key.user} failed: {type(error).__name__}.",
-            hint="Try whether it works in this terminal: aws configure list",
-        ) from None  # its cause has the answers in it
+        failure = type(error).__name__
+    else:
+        return
+    # Not in the handler: the error that it handles has the answers in it.
+    aws.iam.delete_access_key(UserName=key.user, AccessKeyId=key.key_id)
+    raise AwsError(
+        f"The key of {key.user} could not be stored, and was deleted.",
+        why=f"aws configure --profile {key.user} failed: {failure}.",
+        hint="Try whether it works in this terminal: aws configure list",
+    )

@@ -70,7 +70,7 @@ def set_up_remote(mirror: Mirror, folder: Path, environ: Mapping[str, str]) -> b
 
     Raises UsageError when there is a remote of that name which leads elsewhere.
     """
-    require_aws_cli()
+    require_aws_cli(environ.get("PATH"))
     there = _git(folder, environ, "config", "--get", f"remote.{REMOTE}.url", quiet=True)
     if there and there != mirror.url:
         raise UsageError(
