@@ -6,7 +6,7 @@ project in one region of one account. Each statement's Sid says what it is for.
 
 from __future__ import annotations
 
-from dayfly.aws.names import PROJECT_TAG, RUN_TAG, base_stack_name
+from dayfly.aws.names import PROJECT_TAG, RUN_TAG, Role, base_stack_name
 from dayfly.aws.policy_admin import keep_own, make_network, make_roles, use_nameless
 from dayfly.aws.policy_statements import Arns, Document, allow, document, equals
 
@@ -19,6 +19,9 @@ Addresses AvailabilityZones Images Instances InstanceStatus InstanceTypeOffering
 LaunchTemplates LaunchTemplateVersions NetworkInterfaces RouteTables SecurityGroups SpotInstanceRequests
 SpotPriceHistory Subnets Volumes VpcEndpoints Vpcs
 """
+
+_EXAMINED: tuple[Role, ...] = ("cloudformation", "scheduler", "run")
+"""The roles without which no machine can be made, armed and run: `dayfly cloud doctor` looks for them."""
 
 
 def admin_policy(project: str, account: str, region: str) -> Document:
@@ -59,6 +62,7 @@ def _run_machines(arns: Arns) -> list[Document]:
             arns.role("cloudformation"),
             equals("iam:PassedToService", "cloudformation.amazonaws.com"),
         ),
+        allow("SeeThatRolesAreThere", "iam", "GetRole", [arns.role(role) for role in _EXAMINED]),
         allow(
             "FollowAndEndMachines",
             "cloudformation",
@@ -86,6 +90,12 @@ def _arm_deadlines(arns: Arns) -> list[Document]:
             equals("iam:PassedToService", "scheduler.amazonaws.com"),
         ),
         allow("FindDeadlines", "scheduler", "ListSchedules", "*"),
+        allow(
+            "SeeThatDeadlinesCanBeArmed",
+            "scheduler",
+            "GetScheduleGroup",
+            arns.here("scheduler", f"schedule-group/{base_stack_name(arns.project)}"),
+        ),
     ]
 
 
@@ -149,7 +159,7 @@ def _use_store(arns: Arns) -> list[Document]:
         allow("ListTheStore", "s3", "GetBucketLocation GetBucketTagging ListBucket", arns.bucket),
         allow("LogInToTheRegistry", "ecr", "GetAuthorizationToken", "*"),
         allow("PushAndPullImages", "ecr", _PUSH_AND_PULL, arns.repository),
-        allow("UseTheMirror", "codecommit", "GetBranch GetRepository GitPull GitPush", arns.mirror),
+        allow("UseTheMirror", "codecommit", "GetBranch GetCommit GetRepository GitPull GitPush", arns.mirror),
     ]
 
 
