@@ -12,7 +12,8 @@ from dayfly.backends.asked import Asked, BackendName
 from dayfly.backends.creation import Submission, create_run
 from dayfly.backends.local import start_local
 from dayfly.backends.processes import Execution
-from dayfly.backends.submission import open_project_store, plan_submission
+from dayfly.backends.stores import open_project_store
+from dayfly.backends.submission import plan_submission
 from dayfly.project.load import load_project
 from dayfly.runs.catalog import find_run_id
 from dayfly.runs.run import Run

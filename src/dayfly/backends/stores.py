@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from dayfly.backends.submission import open_project_store
 from dayfly.errors import UsageError
 from dayfly.project.load import Project
-from dayfly.runs.store import Store
+from dayfly.runner.kernelspecs import home_directory
+from dayfly.runs.store import Store, open_store
 
 _S3 = "s3://"
 
@@ -35,15 +37,37 @@ class Stores:
         return self.local.url if self.open_cloud is None else f"{self.local.url} and in AWS"
 
 
+def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:
+    """The store that the settings name, or the project's own, or the user's."""
+    setting = project.settings.store
+    if setting is None:
+        if project.root is not None:
+            return open_store(project.root / ".dayfly")
+        return open_store(_user_data_directory(environ) / "dayfly")
+    if "://" in setting:
+        return open_store(setting)
+    from_file = project.sources["store"].startswith(("dayfly.toml", "pyproject.toml"))
+    return open_store(project.resolve(setting) if from_file else Path(setting).expanduser())
+
+
+def _user_data_directory(environ: Mapping[str, str]) -> Path:
+    if environ.get("XDG_DATA_HOME"):
+        return Path(environ["XDG_DATA_HOME"])
+    home = home_directory(environ)
+    return home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".local" / "share"
+
+
 def project_stores(project: Project, environ: Mapping[str, str]) -> Stores:
     """The stores of the project; the cloud's is not opened yet.
 
     A store that a flag or the environment names is the only one. Raises StoreError.
     """
+    bucket = project.settings.aws.bucket
+    if bucket is not None and (project.settings.store or "").rstrip("/") == bucket_url(bucket):
+        return Stores(local=cloud_store(project, environ))
     local = open_project_store(project, environ)
     chosen = project.sources["store"].startswith(("flag", "environment"))
-    bucket = project.settings.aws.bucket
-    if chosen or bucket is None or local.url.rstrip("/") == bucket_url(bucket):
+    if chosen or bucket is None:
         return Stores(local=local)
     return Stores(local=local, open_cloud=lambda: cloud_store(project, environ))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +15,11 @@ from dayfly.backends.workplace import Workplace, local_workplace
 from dayfly.errors import ParameterError, UsageError
 from dayfly.project.load import Project
 from dayfly.runner.inspection import check_parameters, inspect_parameters
-from dayfly.runner.kernelspecs import NATIVE, home_directory
+from dayfly.runner.kernelspecs import NATIVE
 from dayfly.runner.notebook import kernel_name_of, parse_notebook
 from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids
 from dayfly.runs.request import Request
-from dayfly.runs.store import Store, open_store
 
 if TYPE_CHECKING:
     from dayfly.backends.ec2_target import Ec2Target
@@ -164,23 +162,3 @@ def _output_copy(asked: str | None) -> str | None:
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"The directory {target.parent} cannot be written.")
     return str(target)
-
-
-def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:
-    """The store that the settings name, or the project's own, or the user's."""
-    setting = project.settings.store
-    if setting is None:
-        if project.root is not None:
-            return open_store(project.root / ".dayfly")
-        return open_store(_user_data_directory(environ) / "dayfly")
-    if "://" in setting:
-        return open_store(setting)
-    from_file = project.sources["store"].startswith(("dayfly.toml", "pyproject.toml"))
-    return open_store(project.resolve(setting) if from_file else Path(setting).expanduser())
-
-
-def _user_data_directory(environ: Mapping[str, str]) -> Path:
-    if environ.get("XDG_DATA_HOME"):
-        return Path(environ["XDG_DATA_HOME"])
-    home = home_directory(environ)
-    return home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".local" / "share"

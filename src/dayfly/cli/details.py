@@ -15,7 +15,8 @@ from dayfly.cli.machine_details import (
     print_machine,
     print_machine_failure,
 )
-from dayfly.cli.summary import describe_cells, place_of
+from dayfly.cli.places import place_of
+from dayfly.cli.summary import describe_cells
 from dayfly.cli.text import (
     SYMBOLS,
     format_duration,

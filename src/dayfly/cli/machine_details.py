@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dayfly.cli.places import place_of
 from dayfly.cli.progress import describe_failure
-from dayfly.cli.summary import place_of
 from dayfly.cli.text import format_duration, format_when, safe_text, to_stderr
 from dayfly.runs import layout
 from dayfly.runs.state import State

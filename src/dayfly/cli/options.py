@@ -42,7 +42,7 @@ def open_stores(store: str | None, *, local: bool = False) -> Stores:
     from dayfly.project.load import load_project
 
     # A mistake in another setting must not keep anybody from finding the runs.
-    only = ("store",) if local or store is not None else ("store", "aws")
+    only = ("store",) if local else ("store", "aws")
     return project_stores(load_project(Path.cwd(), os.environ, {"store": store}, only=only), os.environ)
 
 

@@ -67,7 +67,8 @@ def run(
     """
     from dayfly.aws.address import ssh_cidr
     from dayfly.backends.asked import Asked
-    from dayfly.backends.submission import open_project_store, plan_submission
+    from dayfly.backends.stores import open_project_store
+    from dayfly.backends.submission import plan_submission
     from dayfly.cli.asking import ask_about_changes, backend_name, build_echo
     from dayfly.cli.options import parse_parameters
     from dayfly.project.load import load_project

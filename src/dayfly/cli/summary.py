@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from dayfly.cli.places import place_of
 from dayfly.cli.text import SYMBOLS, format_duration, format_size, safe_text, style_state, to_stderr
 from dayfly.runs import layout
 from dayfly.runs.result import Reason, Result
@@ -77,19 +78,6 @@ def _print_places(run: Run) -> None:
         size = format_size(sum(entry.size for entry in outputs))
         files = "1 file" if len(outputs) == 1 else f"{len(outputs)} files"
         to_stderr(f"  outputs   {files}, {size}, in {place_of(run, layout.OUTPUTS)}")
-
-
-def place_of(run: Run, name: str) -> str:
-    """Where a file of the run is, relative to here when it is below."""
-    from pathlib import Path
-
-    path = run.store.path(layout.run_key(run.run_id, name))
-    if path is None:
-        return f"{run.store.url.rstrip('/')}/{layout.run_key(run.run_id, name)}"
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def next_command(run: Run, state: State | None) -> str:

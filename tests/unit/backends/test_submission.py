@@ -10,7 +10,8 @@ import pytest
 
 from dayfly.backends.asked import Asked
 from dayfly.backends.creation import Submission, create_run
-from dayfly.backends.submission import open_project_store, plan_submission
+from dayfly.backends.stores import open_project_store
+from dayfly.backends.submission import plan_submission
 from dayfly.errors import DayflyError, KernelMissingError, NotebookInvalidError, ParameterError, UsageError
 from dayfly.project.load import Project, load_project
 from dayfly.runner.inspection import TypedText
