@@ -17,10 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dayfly.aws.session import CLI_PAGE, PLUGIN, PLUGIN_PAGE, Target, ssh_argv, ssm_argv
 from dayfly.errors import AwsError, UsageError
 
-SSH_USER = "ec2-user"
-"""The user of Amazon Linux, and of AWS's Deep Learning images."""
 _DOCUMENT = "AWS-StartPortForwardingSession"
 _LOOPBACK = "127.0.0.1"
 _OPEN_S = 90.0
@@ -34,34 +33,19 @@ _STOP_S = 5.0
 _TOLD_BYTES = 2000
 
 
-def ssm_command(
-    instance_id: str, *, region: str, profile: str | None, local_port: int, remote_port: int
-) -> list[str]:
-    """The `aws ssm start-session` that forwards a local port to one of the instance's."""
+def ssm_command(target: Target, *, local_port: int, remote_port: int) -> list[str]:
+    """The session of Systems Manager that forwards a local port to one of the machine's."""
     ports = {"portNumber": [str(remote_port)], "localPortNumber": [str(local_port)]}
-    named = ["--profile", profile] if profile else []
-    return [
-        *("aws", "ssm", "start-session", "--target", instance_id, "--document-name", _DOCUMENT),
-        *("--parameters", json.dumps(ports), "--region", region, *named),
-    ]
+    return [*ssm_argv(target), "--document-name", _DOCUMENT, "--parameters", json.dumps(ports)]
 
 
-def ssh_command(
-    address: str, *, local_port: int, remote_port: int, known_hosts: Path, user: str = SSH_USER
-) -> list[str]:
+def ssh_command(target: Target, *, local_port: int, remote_port: int, known_hosts: Path) -> list[str]:
     """The `ssh` that forwards a local port to one of the machine's. It asks nothing: it has no terminal."""
-    options = {
-        "BatchMode": "yes",
-        "ExitOnForwardFailure": "yes",
-        "ServerAliveInterval": "15",
-        "ServerAliveCountMax": "3",
-        # The machine is new, and so is its key; its address may have been another's before.
-        "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": f'"{known_hosts}"',
-    }
-    said = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    options = ("BatchMode=yes", "ExitOnForwardFailure=yes", "ServerAliveInterval=15", "ServerAliveCountMax=3")
+    said = [word for option in options for word in ("-o", option)]
     forwarded = f"{_LOOPBACK}:{local_port}:{_LOOPBACK}:{remote_port}"
-    return ["ssh", "-N", "-T", *said, "-L", forwarded, "--", f"{user}@{address}"]
+    program, *rest = ssh_argv(target, known_hosts=known_hosts)
+    return [program, "-N", "-T", *said, "-L", forwarded, *rest]
 
 
 def check_programs(*, ssh: bool, path: str | None = None) -> None:
@@ -74,15 +58,13 @@ def check_programs(*, ssh: bool, path: str | None = None) -> None:
         raise UsageError(
             "There is no aws command.",
             why="The tunnel to the machine is one of its sessions.",
-            hint="Install the AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html\n"
-            "or reach the machine by SSH: --ssh auto",
+            hint=f"Install the AWS CLI: {CLI_PAGE}\nor reach the machine by SSH: --ssh auto",
         )
-    if shutil.which("session-manager-plugin", path=path) is None:
+    if shutil.which(PLUGIN, path=path) is None:
         raise UsageError(
-            "The AWS CLI has no session-manager-plugin.",
+            f"The AWS CLI has no {PLUGIN}.",
             why="The tunnel to the machine is a session of AWS Systems Manager.",
-            hint="Install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/"
-            "session-manager-working-with-install-plugin.html\nor reach the machine by SSH: --ssh auto",
+            hint=f"Install it: {PLUGIN_PAGE}\nor reach the machine by SSH: --ssh auto",
         )
 
 

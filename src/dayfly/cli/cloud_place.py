@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
     from dayfly.aws.base import BaseStack
     from dayfly.aws.client import Aws
+    from dayfly.aws.tasks import TaskRequest
     from dayfly.project.load import Project
     from dayfly.runs.machine import MachineSource
     from dayfly.runs.store import Store
@@ -74,39 +73,18 @@ def agree(machine: MachineSource, *, yes: bool) -> None:
     typer.confirm("Make it nevertheless?", abort=True, err=True)
 
 
-def machine_lines(machine: MachineSource, why: str, created: datetime) -> list[tuple[str, str]]:
+def machine_lines(request: TaskRequest, why: str) -> list[tuple[str, str]]:
     """What a machine is, until when it lives, and what it costs at most."""
-    from dayfly.cli.plan import describe_deadline
+    from dayfly.cli.plan import describe_cost, describe_deadline
     from dayfly.cli.text import format_size
 
-    disk = format_size(machine.disk_gib << 30)
+    machine = request.machine
     return [
         ("machine", why),
-        ("where", f"{machine.region}, {disk} disk, {machine.ami}"),
-        ("gone by", describe_deadline(machine.deadline, created)),
-        ("cost", describe_most(machine, created)),
+        ("where", f"{machine.region}, {format_size(machine.disk_gib << 30)} disk, {machine.ami}"),
+        ("gone by", describe_deadline(machine.deadline, request.created)),
+        ("cost", describe_cost(request)),
     ]
-
-
-def describe_most(machine: MachineSource, created: datetime) -> str:
-    """At most so many dollars, and at which price."""
-    most = most_dollars(machine, created)
-    if most is None or machine.price_per_hour is None:
-        return "unknown: AWS's price list could not be read"
-    from dayfly.aws.money import dollars, dollars_per_hour
-
-    return f"at most {dollars(most)} ({dollars_per_hour(machine.price_per_hour)} with disk and address)"
-
-
-def most_dollars(machine: MachineSource, created: datetime) -> Decimal | None:
-    """What a machine costs that lives to its deadline; None when its price is unknown."""
-    if machine.price_per_hour is None or machine.price_at is None:
-        return None
-    from dayfly.aws.estimates import estimate
-    from dayfly.aws.prices import Price
-
-    price = Price(per_hour=machine.price_per_hour, at=machine.price_at)
-    return estimate(price, machine.deadline - created)
 
 
 def print_lines(lines: Iterable[tuple[str, str]], *, err: bool = False) -> None:

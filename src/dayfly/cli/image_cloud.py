@@ -14,10 +14,10 @@ from dayfly.cli.cloud_place import (
     CloudPlace,
     agree,
     machine_lines,
-    most_dollars,
     open_place,
     print_lines,
 )
+from dayfly.cli.plan import most_it_costs
 from dayfly.cli.text import format_duration, format_size, format_when, print_table, safe_text, to_stderr
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _plan(
 def _print_plan(plan: BuildPlan, hardware: Hardware, context: BuildContext, *, as_json: bool) -> None:
     request = plan.request
     if as_json:
-        most = most_dollars(request.machine, request.created)
+        most = most_it_costs(request)
         facts = {
             "request": request.model_dump(mode="json"),
             "context": vars(context),
@@ -223,7 +223,7 @@ def _print_plan(plan: BuildPlan, hardware: Hardware, context: BuildContext, *, a
         typer.echo(json.dumps(facts, indent=1))
         return
     lines = [("image", f"{plan.machine.base.repository_uri}:{request.tag}"), ("platform", request.platform)]
-    print_lines(lines + machine_lines(request.machine, hardware.choice.describe(), request.created))
+    print_lines(lines + machine_lines(request, hardware.choice.describe()))
 
 
 def _begin(
@@ -244,7 +244,7 @@ def _begin(
     if again.key != image.key:
         raise ImageError("The project's files have changed while they were packed.", hint="Try it again.")
     agree(plan.request.machine, yes=yes)
-    lines = machine_lines(plan.request.machine, hardware.choice.describe(), plan.request.created)
+    lines = machine_lines(plan.request, hardware.choice.describe())
     print_lines(lines, err=True)
     try:
         start_build(place.aws, place.store, plan, file)

@@ -162,7 +162,7 @@ def _plan_lines(plan: LabPlan, hardware: Hardware) -> list[tuple[str, str]]:
             "commit",
             f"{(request.base or request.commit)[:12]}{' and the changes since' if request.base else ''}",
         ),
-        *machine_lines(request.machine, hardware.choice.describe(), request.created),
+        *machine_lines(request, hardware.choice.describe()),
         ("idle", f"it ends {format_duration(request.idle_s)} after it was last used"),
     ]
     if request.ssh_cidr:
@@ -298,50 +298,29 @@ def _tunnel(
     place: CloudPlace, request: LabRequest, task: TaskPlace, server: LabServer, flags: LabFlags
 ) -> Iterator[tuple[Tunnel, int]]:
     """An open tunnel to JupyterLab, and its local port."""
+    from dayfly.aws.session import find_target
     from dayfly.aws.stacks import find_stack
     from dayfly.aws.tunnel import Tunnel, ssh_command, ssm_command
     from dayfly.backends.lab import choose_port
 
     record = task.machine()
     stack = find_stack(place.aws, record.stack_id) if record is not None else None
-    instance = stack.outputs.get("InstanceId") if stack is not None else None
-    if not instance:
+    if stack is None:
         raise AwsError(f"The lab {request.lab_id} has no machine any more.", code="MachineGone")
+    target = find_target(place.aws, stack, request.lab_id)
     port = choose_port(flags.port)
     with tempfile.TemporaryDirectory(prefix="dayfly-tunnel-") as scratch:
         if request.ssh_cidr:
-            command = ssh_command(
-                _address(place, instance),
-                local_port=port,
-                remote_port=server.port,
-                known_hosts=Path(scratch, "known_hosts"),
-            )
+            known = Path(scratch, "known_hosts")
+            command = ssh_command(target, local_port=port, remote_port=server.port, known_hosts=known)
         else:
-            command = ssm_command(
-                instance,
-                region=place.aws.region,
-                profile=place.aws.profile,
-                local_port=port,
-                remote_port=server.port,
-            )
+            command = ssm_command(target, local_port=port, remote_port=server.port)
         tunnel = Tunnel(command, port=port, log=Path(scratch, "log"), environ=os.environ)
         try:
             tunnel.open()
             yield tunnel, port
         finally:
             tunnel.close()
-
-
-def _address(place: CloudPlace, instance: str) -> str:
-    found = place.aws.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
-    address = found[0]["Instances"][0].get("PublicIpAddress", "") if found else ""
-    if not address:
-        raise AwsError(
-            "The machine has no public address to reach by SSH.",
-            hint="Reach it through Systems Manager: leave out --ssh",
-            code="NoAddress",
-        )
-    return address
 
 
 def _wants_to_end() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -14,7 +14,20 @@ from dayfly.cli.text import format_duration, format_size
 if TYPE_CHECKING:
     from dayfly.backends.creation import Submission
     from dayfly.backends.ec2_target import Ec2Target
+    from dayfly.runs.machine import MachineSource
     from dayfly.runs.request import Request
+
+
+class OnMachine(Protocol):
+    """A request, of a run or of another task, that may have a machine."""
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+
+    @property
+    def machine(self) -> MachineSource | None:
+        """The machine, with its price and deadline."""
 
 
 def print_plan(submission: Submission, *, as_json: bool) -> None:
@@ -87,7 +100,7 @@ def describe_deadline(deadline: datetime, now: datetime | None = None) -> str:
     return f"{deadline.astimezone():%Y-%m-%d %H:%M %Z} at the latest (in {format_duration(left)})"
 
 
-def describe_cost(request: Request) -> str:
+def describe_cost(request: OnMachine) -> str:
     """At most so many dollars, at which price, and of when that is."""
     machine, most = request.machine, most_it_costs(request)
     if machine is None or most is None or machine.price_per_hour is None or machine.price_at is None:
@@ -99,7 +112,7 @@ def describe_cost(request: Request) -> str:
     return f"at most {dollars(most)} ({each} with disk and address, as of {said:%Y-%m-%d %H:%M})"
 
 
-def most_it_costs(request: Request) -> Decimal | None:
+def most_it_costs(request: OnMachine) -> Decimal | None:
     """Dollars for a machine that lives to its deadline; None when the price is not known."""
     machine = request.machine
     if machine is None or machine.price_per_hour is None or machine.price_at is None:

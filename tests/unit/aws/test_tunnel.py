@@ -7,12 +7,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from dayfly.aws.labs import LabServer, shut_down
+from dayfly.aws.session import Target
 from dayfly.aws.tunnel import Tunnel, check_programs, ssh_command, ssm_command
 from dayfly.errors import AwsError, DayflyError, UsageError
 
@@ -30,6 +32,9 @@ while True:
     threading.Thread(target=carry, args=(one, other), daemon=True).start()
     threading.Thread(target=carry, args=(other, one), daemon=True).start()
 """
+TARGET = Target(
+    machine_id="m", instance_id="i-0abc", region="eu-west-1", address="203.0.113.7", key_name="dayfly-it"
+)
 TOKEN = "0123456789abcdef"  # noqa: S105 -- of a lab of paper
 
 
@@ -107,22 +112,21 @@ def program(folder: Path, name: str, code: str) -> Path:
 
 
 def test_a_session_forwards_one_port_and_is_of_the_right_account() -> None:
-    command = ssm_command("i-0abc", region="eu-west-1", profile="work", local_port=9999, remote_port=8888)
+    command = ssm_command(replace(TARGET, profile="work"), local_port=9999, remote_port=8888)
     assert command == [
-        *("aws", "ssm", "start-session", "--target", "i-0abc"),
+        *("aws", "ssm", "start-session", "--region", "eu-west-1", "--profile", "work", "--target", "i-0abc"),
         *("--document-name", "AWS-StartPortForwardingSession"),
         *("--parameters", '{"portNumber": ["8888"], "localPortNumber": ["9999"]}'),
-        *("--region", "eu-west-1", "--profile", "work"),
     ]
-    assert "--profile" not in ssm_command("i", region="r", profile=None, local_port=1, remote_port=2)
 
 
 def test_ssh_forwards_from_loopback_to_loopback_and_runs_nothing(tmp_path: Path) -> None:
     command = ssh_command(
-        "203.0.113.7", local_port=9999, remote_port=8888, known_hosts=tmp_path / "a folder" / "hosts"
+        TARGET, local_port=9999, remote_port=8888, known_hosts=tmp_path / "a folder" / "hosts"
     )
     assert command[:3] == ["ssh", "-N", "-T"]
-    assert command[-4:] == ["-L", "127.0.0.1:9999:127.0.0.1:8888", "--", "ec2-user@203.0.113.7"]
+    assert command[command.index("-L") + 1] == "127.0.0.1:9999:127.0.0.1:8888"
+    assert command[-2:] == ["--", "ec2-user@203.0.113.7"]
     assert "ExitOnForwardFailure=yes" in command
     assert "BatchMode=yes" in command
     assert f'UserKnownHostsFile="{tmp_path}/a folder/hosts"' in command
@@ -166,7 +170,7 @@ class TestATunnelOfAProgramThatForwards:
     ) -> None:
         remote, asked = lab
         ssh = program(tmp_path / "bin", "ssh", FORWARDS)
-        command = ssh_command("host", local_port=port, remote_port=remote, known_hosts=tmp_path / "h")
+        command = ssh_command(TARGET, local_port=port, remote_port=remote, known_hosts=tmp_path / "h")
         made([str(ssh), *command[1:]], port).open()
         shut_down(LabServer(token=TOKEN, port=remote), port)
         assert asked == [("/api/shutdown", f"token {TOKEN}")]
@@ -175,7 +179,7 @@ class TestATunnelOfAProgramThatForwards:
         self, tmp_path: Path, port: int, made: Callable[..., Tunnel]
     ) -> None:
         ssh = program(tmp_path / "bin", "ssh", FORWARDS)
-        command = ssh_command("host", local_port=port, remote_port=1, known_hosts=tmp_path / "h")
+        command = ssh_command(TARGET, local_port=port, remote_port=1, known_hosts=tmp_path / "h")
         clock = Clock()
         tunnel = made([str(ssh), *command[1:]], port, now=clock.now)
         tunnel.open()
@@ -200,7 +204,7 @@ class TestATunnelOfAProgramThatForwards:
             "aws",
             f"import subprocess, sys\nsubprocess.run([{str(child)!r}, *sys.argv[1:]])",
         )
-        command = ssh_command("host", local_port=port, remote_port=1, known_hosts=tmp_path / "h")
+        command = ssh_command(TARGET, local_port=port, remote_port=1, known_hosts=tmp_path / "h")
         tunnel = made([str(parent), *command[1:]], port)
         tunnel.open()
         tunnel.close()
