@@ -93,7 +93,7 @@ def _arn(  # noqa: C901, PLR0911, PLR0913, PLR0917 -- one case a service
 
 
 def _with_more_context(original: Any) -> Any:
-    """`iam:PermissionsBoundary` of roles and users, and EC2's tags in TagSpecifications."""
+    """`iam:PermissionsBoundary`, `cloudformation:RoleArn`, and EC2's tags in TagSpecifications."""
 
     def context(service: str, action: str, body: bytes, parameters: dict[str, Any]) -> Context:
         found: Context = dict(original(service, action, body, parameters))
@@ -102,6 +102,8 @@ def _with_more_context(original: Any) -> Any:
         elif service == "iam":
             bounded = (iam._roles.get(_first(parameters, "RoleName")) or {}).get("PermissionsBoundary")
             found |= {"iam:PermissionsBoundary": bounded} if bounded else {}
+        if service == "cloudformation" and (given := _first(parameters, "RoleARN")):
+            found["cloudformation:RoleArn"] = given
         if service == "ec2":
             tags = {
                 _first(parameters, name): _first(parameters, f"{name.removesuffix('.Key')}.Value")
