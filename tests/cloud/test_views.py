@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dayfly.aws.client import Aws
 from dayfly.aws.deadline import arm_deadline
 from dayfly.aws.machines import end_stack, find_machine, join_machines, list_machines
 from dayfly.aws.names import machine_stack_name
+from dayfly.aws.session import find_target
 from dayfly.aws.stacks import find_stack
 from dayfly.aws.teardown import Teardown, find_end
 from dayfly.rehearsal.emulator import Emulator
@@ -270,6 +272,43 @@ class TestStop:
 
     def test_what_is_neither_run_nor_machine_is_no_run(self, project: CloudProject) -> None:
         assert "There is no run 'nothing'." in project.cli("stop", "nothing", code=3).err
+
+
+class TestSsh:
+    def test_a_session_needs_programs_and_says_where_to_get_them(
+        self, project: CloudProject, machine_run: Run
+    ) -> None:
+        (project.root / "bin").mkdir()
+        alone = replace(project, environ={**project.environ, "PATH": str(project.root / "bin")})
+        said = alone.cli("ssh", MACHINE, code=1).err
+        assert "The AWS CLI is not installed (aws)." in said
+        assert "https://docs.aws.amazon.com/cli/" in said
+
+    def test_a_machine_without_a_key_has_no_lines_for_ssh(
+        self, project: CloudProject, machine_run: Run
+    ) -> None:
+        assert "knows no SSH key" in project.cli("ssh", "--config", MACHINE, code=2).err
+
+    def test_where_ssh_is_open_it_is_the_machines_address(
+        self, project: CloudProject, aws: Aws, machine_run: Run
+    ) -> None:
+        stack_name = machine_stack_name("rehearsal", MACHINE)
+        made = find_stack(aws, stack_name)
+        assert made is not None
+        instance = aws.ec2.describe_instances()["Reservations"][0]["Instances"][0]
+        open_to_us = {**made.parameters, "KeyName": "dayfly-rehearsal", "SshCidr": "203.0.113.7/32"}
+        target = find_target(aws, replace(made, parameters=open_to_us), MACHINE)
+        assert (target.instance_id, target.user) == (instance["InstanceId"], "ec2-user")
+        assert target.address == instance.get("PublicIpAddress", "")
+
+    def test_a_machine_that_is_gone_cannot_be_entered(
+        self, project: CloudProject, aws: Aws, machine_run: Run
+    ) -> None:
+        project.cli("stop", "--now", MACHINE)
+        assert "its stack is DELETE_COMPLETE" in project.cli("ssh", MACHINE, code=4).err
+
+    def test_a_run_here_has_no_machine(self, project: CloudProject) -> None:
+        assert "has no machine" in project.cli("ssh", LOCAL, code=4).err
 
 
 def test_a_timeline_goes_from_submission_to_the_end_of_the_stack(

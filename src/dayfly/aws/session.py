@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dayfly.aws.client import Aws
@@ -67,14 +67,11 @@ def find_target(aws: Aws, stack: Stack, machine_id: str) -> Target:
     reservations = aws.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
     instance = reservations[0]["Instances"][0]
     images = aws.ec2.describe_images(ImageIds=[instance["ImageId"]])["Images"]
-    return Target(
-        machine_id=machine_id,
-        instance_id=instance_id,
-        region=aws.region,
-        profile=aws.profile,
-        key_name=target.key_name,
+    names = [one.get("Name", "") for one in images if one.get("ImageId") == instance["ImageId"]]
+    return replace(
+        target,
         address=instance.get("PublicIpAddress", "") if stack.parameters.get("SshCidr") else "",
-        user=user_of(images[0].get("Name", "") if images else ""),
+        user=user_of(names[0] if names else ""),
     )
 
 
