@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -284,12 +285,47 @@ def test_public_parameters_name_images_of_their_architecture(aws: Aws) -> None:
     assert described["Architecture"] == "arm64"
 
 
-def test_codecommit_has_a_repository_that_git_can_push_to(aws: Aws, tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("aws") is None, reason="Git's password comes from the AWS command line")
+def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
+    aws: Aws, emulator: Emulator, tmp_path: Path
+) -> None:
     base = base_stack(aws, CreateMirror="true")
-    metadata = aws.codecommit.get_repository(repositoryName=base.mirror)["repositoryMetadata"]
-    assert metadata["cloneUrlHttp"].endswith(f"/v1/repos/{base.mirror}")
-    arn = metadata["Arn"]
-    assert aws.codecommit.list_tags_for_resource(resourceArn=arn)["tags"]["dayfly:project"] == base.project
+    repository = aws.codecommit.get_repository(repositoryName=base.mirror)["repositoryMetadata"]
+    tags = aws.codecommit.list_tags_for_resource(resourceArn=repository["Arn"])["tags"]
+    assert tags["dayfly:project"] == base.project
+
+    def git(*arguments: str, environ: Mapping[str, str]) -> str:
+        helper = [
+            "-c",
+            "credential.helper=!aws codecommit credential-helper $@",
+            "-c",
+            "credential.useHttpPath=1",
+        ]
+        person = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        ours = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0"} | dict(environ)
+        done = subprocess.run(
+            ["git", *helper, *person, *arguments],
+            cwd=tmp_path,
+            env=ours,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else f"refused: {done.stderr}"
+
+    root = emulator.environ()
+    git("init", "--quiet", "--initial-branch", "main", environ=root)
+    git("commit", "--quiet", "--allow-empty", "--message", "first", environ=root)
+    url = repository["cloneUrlHttp"]
+    machine = emulator.environ(
+        emulator.credentials_of(f"arn:aws:iam::{base.account}:role/{base.run_profile}")
+    )
+    assert "403" in git("push", url, "main", environ=machine)
+    assert "refused" not in git("push", url, "main", environ=root)
+    head = git("rev-parse", "main", environ=root).strip()
+    assert git("ls-remote", url, "refs/heads/main", environ=machine).split()[0] == head
+    branch = aws.codecommit.get_branch(repositoryName=base.mirror, branchName="main")["branch"]
+    assert branch["commitId"] == head
 
 
 # ---- what CloudFormation refuses

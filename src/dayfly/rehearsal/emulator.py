@@ -69,6 +69,7 @@ class Emulator:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
             "SSL_CERT_FILE": str(self.ca_bundle),  # for what does not know the former: obstore
+            "GIT_SSL_CAINFO": str(self.ca_bundle),
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -104,15 +105,16 @@ class Emulator:
         self.ask("POST", "/_dayfly/reset")
 
     def credentials_of(self, role_arn: str, *, session: str = "rehearsal") -> Credentials:
-        """Credentials of a role, whoever it trusts: as an instance, the scheduler or CloudFormation would have."""
+        """Credentials of a role, whoever it trusts: as an instance, the scheduler or CloudFormation has."""
         said = self.ask("POST", "/_dayfly/credentials", {"role_arn": role_arn, "session": session})
+        said.pop("expiration", None)
         return Credentials(**said)
 
     def requests(self, **where: str) -> list[dict[str, Any]]:
         """The API calls since the start or the last `forget_requests`, oldest first.
 
-        Each has `service`, `operation`, `caller` (an ARN), `resource`, `status`, `code` (of an error). `where` filters
-        by these: `requests(service="ec2", operation="DescribeInstances")`.
+        Each has `service`, `operation`, `caller` (an ARN), `resource`, `status`, `code` (of an error).
+        `where` filters by these: `requests(service="ec2", operation="DescribeInstances")`.
         """
         said: list[dict[str, Any]] = self.ask("GET", "/_dayfly/requests")
         return [one for one in said if all(str(one[key]) == value for key, value in where.items())]
@@ -158,11 +160,11 @@ class Emulator:
         self.ask("POST", "/_dayfly/capacity", {"instance_type": instance_type, "zone": zone, "times": times})
 
     def quota(self, quota_code: str, value: float) -> None:
-        """Set one of EC2's quotas (`L-1216C47A`: processors of standard types), which launches then respect."""
+        """Set one of EC2's quotas (`L-1216C47A`: processors of standard types), which launches respect."""
         self.ask("POST", "/_dayfly/quotas", {"quota_code": quota_code, "value": value})
 
     def instances(self) -> list[dict[str, Any]]:
-        """The instances that stand (not terminated): id, type, zone, profile, user data, tags, state, options."""
+        """The instances that are not terminated: id, type, zone, profile, user data, tags, state, options."""
         said: list[dict[str, Any]] = self.ask("GET", "/_dayfly/instances")
         return said
 
@@ -172,7 +174,7 @@ class Emulator:
 
 
 @contextmanager
-def start_emulator(
+def start_emulator(  # noqa: PLR0913 -- all but the first two have defaults
     state: Path,
     *,
     cache: Path,
@@ -183,14 +185,16 @@ def start_emulator(
 ) -> Iterator[Emulator]:
     """An emulated AWS on 127.0.0.1, for as long as the block lasts; `port` 0 takes a free one.
 
-    `state` keeps its log and certificate, `cache` the environment it runs in, which is made when it is not there
-    (a minute at most, from the package index). `extra` are further environment variables of the emulator.
+    `state` keeps its log and certificate, `cache` the environment it runs in, which is made when it is not
+    there (a minute at most, from the package index). `extra` are further environment variables of it.
 
     Raises MissingExtraError when it cannot be installed and RehearsalError when it does not start.
     """
     python = emulator_python(cache)
     state.mkdir(parents=True, exist_ok=True)
-    certificate = make_certificate(state / "tls")
+    # What the AWS command line's credential helper takes for CodeCommit, and libcurl for this machine.
+    git_host = f"git-codecommit.{region}.amazonaws.com.localhost"
+    certificate = make_certificate(state / "tls", names=("localhost", git_host))
     log = state / "emulator.log"
     with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
         port = listening.getsockname()[1]
@@ -233,7 +237,17 @@ def _environment(
         "TMPDIR": str(scratch),
         "PYTHONPATH": str(_EXTENSION_PARENT),
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_SSL_CERT": str(certificate.certificate),
+        "MINISTACK_SSL_KEY": str(certificate.key),
+        "DAYFLY_STATE": str(state),
+        **api_environment(host="127.0.0.1", region=region, account=account),
+    }
+
+
+def api_environment(*, host: str, region: str, account: str) -> dict[str, str]:
+    """How ministack is started, wherever it runs: with signatures and policies enforced, over TLS."""
+    return {
+        "BIND_HOST": host,
         "MINISTACK_HOST": "localhost",
         "MINISTACK_ACCOUNT_ID": account,
         "MINISTACK_REGION": region,
@@ -241,13 +255,10 @@ def _environment(
         "AWS_SECRET_ACCESS_KEY": ROOT_SECRET,
         "AUTH": "true",
         "USE_SSL": "1",
-        "MINISTACK_SSL_CERT": str(certificate.certificate),
-        "MINISTACK_SSL_KEY": str(certificate.key),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
         "DOCKER_HOST": "unix:///nonexistent/docker.sock",  # it would sweep containers that look like its own
-        "DAYFLY_STATE": str(state),
     }
 
 
@@ -277,7 +288,7 @@ def _main() -> None:
     import argparse
     import threading
 
-    from dayfly.backends.local import cache_directory
+    from dayfly.runner.directories import cache_directory
 
     parser = argparse.ArgumentParser(prog="python -m dayfly.rehearsal.emulator", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="where its log and certificate are kept")

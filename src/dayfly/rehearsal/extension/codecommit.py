@@ -2,7 +2,7 @@
 
 After https://docs.aws.amazon.com/codecommit/latest/APIReference/Welcome.html and
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-codecommit-repository.html:
-`Ref` is the repository's id; deleting it deletes what is in it. Git reaches it at `cloneUrlHttp`.
+`Ref` is the repository's id; deleting it deletes what is in it. Git reaches it by `git_http`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services.cloudformation import provisioners
 
-from . import dispatch
+from . import dispatch, git_http
 from .world import Answer
 
 _REPOSITORIES: dict[tuple[str, str], dict[str, Any]] = {}
@@ -29,6 +29,7 @@ def install() -> None:
     """Add the service and its resource type."""
     reset()  # an earlier emulator's, which knew them in its memory alone
     dispatch.add_service("codecommit", "CodeCommit_20150413", _handle)
+    git_http.install(_folder())
     provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
         "create": _create_resource,
         "delete": _delete_resource,
@@ -67,7 +68,7 @@ def _make(name: str, description: str, tags: dict[str, str]) -> dict[str, Any]:
         "repositoryDescription": description,
         "lastModifiedDate": time.time(),
         "creationDate": time.time(),
-        "cloneUrlHttp": f"https://localhost:{os.environ['GATEWAY_PORT']}/v1/repos/{name}",
+        "cloneUrlHttp": git_http.clone_url(name, region),
         "cloneUrlSsh": f"ssh://git-codecommit.{region}.amazonaws.com/v1/repos/{name}",
         "Arn": arn,
     }
