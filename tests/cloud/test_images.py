@@ -16,12 +16,10 @@ import signal
 import ssl
 import subprocess
 import tarfile
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,7 @@ from tests.cloud.stacks import base_stack
 from tests.cloud.submissions import CloudProject, make_project, names
 from tests.cloud.test_submission import HALF_A_DAY_S, machine_stacks, schedules
 from tests.helpers import PROGRAMS, wait_for
+from tests.unit.aws.lab_fakes import Asked, serve_lab
 from tests.unit.aws.test_ecr import image_of
 from tests.unit.aws.test_image_records import FACTS
 from tests.unit.aws.test_tunnel import FORWARDS, program
@@ -233,28 +232,11 @@ class TestABuildOnAMachine:
         assert find_image_record(changed.store, planned(changed).key) is None
 
 
-class _Jupyter(BaseHTTPRequestHandler):
-    asked: list[tuple[str, str | None]]
-
-    def do_POST(self) -> None:
-        self.asked.append((self.path, self.headers["Authorization"]))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
-def jupyter() -> Iterator[tuple[int, list[tuple[str, str | None]]]]:
+def jupyter() -> Iterator[tuple[int, Asked]]:
     """A server in JupyterLab's place on the machine: its port, and what it was asked."""
-    _Jupyter.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Jupyter) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port, _Jupyter.asked
-        server.shutdown()
-        thread.join()
+    with serve_lab() as served:
+        yield served
 
 
 @pytest.fixture
@@ -324,7 +306,7 @@ class TestALabOnAMachine:
         project: CloudProject,
         aws: Aws,
         lab: Callable[..., subprocess.Popen[str]],
-        jupyter: tuple[int, list[tuple[str, str | None]]],
+        jupyter: tuple[int, Asked],
     ) -> None:
         process = lab("--timeout", "1h", "--idle", "10m")
         wait_for(
@@ -353,7 +335,7 @@ class TestALabOnAMachine:
         self,
         project: CloudProject,
         lab: Callable[..., subprocess.Popen[str]],
-        jupyter: tuple[int, list[tuple[str, str | None]]],
+        jupyter: tuple[int, Asked],
     ) -> None:
         process = lab()
         wait_for(

@@ -170,8 +170,9 @@ def _write_context(project: Project, image: ImagePlan, file: Path) -> BuildConte
         allowed=allow(project.settings.allow_secrets),
         root=find_repository(root) or root,
     )
+    files = "1 file" if context.files == 1 else f"{context.files} files"
     to_stderr(
-        f"The machine gets {context.files} files ({format_size(context.files_bytes)}), "
+        f"The machine gets {files} of yours ({format_size(context.files_bytes)}), "
         f"{format_size(context.size_bytes)} packed with dayfly's own."
     )
     return context

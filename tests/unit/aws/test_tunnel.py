@@ -5,10 +5,8 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from dayfly.aws.labs import LabServer, shut_down
 from dayfly.aws.session import Target
 from dayfly.aws.tunnel import Tunnel, check_programs, ssh_command, ssm_command
 from dayfly.errors import AwsError, DayflyError, UsageError
+from tests.unit.aws.lab_fakes import Asked, serve_lab
 
 FORWARDS = """
 import re, socket, sys, threading
@@ -57,28 +56,11 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-class _Lab(BaseHTTPRequestHandler):
-    asked: list[tuple[str, str | None]]
-
-    def do_POST(self) -> None:
-        self.asked.append((self.path, self.headers["Authorization"]))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
-def lab() -> Iterator[tuple[int, list[tuple[str, str | None]]]]:
+def lab() -> Iterator[tuple[int, Asked]]:
     """A server in JupyterLab's place: its port, and what it was asked."""
-    _Lab.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Lab) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port, _Lab.asked
-        server.shutdown()
-        thread.join()
+    with serve_lab() as served:
+        yield served
 
 
 @pytest.fixture
@@ -166,7 +148,7 @@ class TestATunnelOfAProgramThatForwards:
         tmp_path: Path,
         port: int,
         made: Callable[..., Tunnel],
-        lab: tuple[int, list[tuple[str, str | None]]],
+        lab: tuple[int, Asked],
     ) -> None:
         remote, asked = lab
         ssh = program(tmp_path / "bin", "ssh", FORWARDS)
