@@ -22,7 +22,7 @@ from dayfly.aws.client import Aws
 from dayfly.aws.deadline import arm_deadline
 from dayfly.aws.machines import end_stack, find_machine, join_machines, list_machines
 from dayfly.aws.names import machine_stack_name
-from dayfly.aws.session import find_target
+from dayfly.aws.session import find_target, user_of
 from dayfly.aws.stacks import find_stack
 from dayfly.aws.teardown import Teardown, find_end
 from dayfly.rehearsal.emulator import Emulator
@@ -289,7 +289,7 @@ class TestSsh:
     ) -> None:
         assert "knows no SSH key" in project.cli("ssh", "--config", MACHINE, code=2).err
 
-    def test_where_ssh_is_open_it_is_the_machines_address(
+    def test_where_ssh_is_open_it_is_the_machines_address_and_the_user_of_its_image(
         self, project: CloudProject, aws: Aws, machine_run: Run
     ) -> None:
         stack_name = machine_stack_name("rehearsal", MACHINE)
@@ -298,7 +298,8 @@ class TestSsh:
         instance = aws.ec2.describe_instances()["Reservations"][0]["Instances"][0]
         open_to_us = {**made.parameters, "KeyName": "dayfly-rehearsal", "SshCidr": "203.0.113.7/32"}
         target = find_target(aws, replace(made, parameters=open_to_us), MACHINE)
-        assert (target.instance_id, target.user) == (instance["InstanceId"], "ec2-user")
+        (image,) = aws.ec2.describe_images(ImageIds=[instance["ImageId"]])["Images"]
+        assert (target.instance_id, target.user) == (instance["InstanceId"], user_of(image["Name"]))
         assert target.address == instance.get("PublicIpAddress", "")
 
     def test_a_machine_that_is_gone_cannot_be_entered(
