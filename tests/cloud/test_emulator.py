@@ -171,8 +171,11 @@ def test_console_output_is_what_the_machine_has_written(aws: Aws, emulator: Emul
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        (lambda emulator: emulator.no_capacity(zone="us-east-1a"), "InsufficientInstanceCapacity"),
-        (lambda emulator: emulator.quota("L-1216C47A", 1), "VcpuLimitExceeded"),
+        (
+            lambda emulator: emulator.no_capacity(zone="us-east-1a"),
+            "do not have sufficient m7i.large capacity",
+        ),
+        (lambda emulator: emulator.quota("L-1216C47A", 1), "current vCPU limit of 1"),
     ],
     ids=["capacity", "quota"],
 )

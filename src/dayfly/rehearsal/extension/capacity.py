@@ -22,7 +22,6 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
     kind = types_data.instance_types().get(instance_type)
     if kind is None:
         raise _refused(
-            "InvalidParameterValue",
             400,
             f"Invalid value '{instance_type}' for InstanceType.",
         )
@@ -33,7 +32,6 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
     }
     if zone not in offered:
         raise _refused(
-            "Unsupported",
             400,
             f"Your requested instance type ({instance_type}) is not supported in your requested Availability "
             f"Zone ({zone}). Please retry your request by not specifying an Availability Zone or choosing "
@@ -44,18 +42,18 @@ def check(instance_type: str, zone: str, *, spot: bool) -> None:
     limit = WORLD.quotas.get(quota, 0.0)
     if used + _processors(instance_type) > limit:
         if spot:
-            raise _refused("MaxSpotInstanceCountExceeded", 400, "Max spot instance count exceeded")
+            raise _refused(400, "Max spot instance count exceeded")
         raise _refused(
-            "VcpuLimitExceeded",
             400,
             f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for "
             "the instance bucket that the specified instance type belongs to. Please visit "
             "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
         )
     if WORLD.lacks_capacity(instance_type, zone):
+        if spot:
+            raise _refused(500, "There is no Spot capacity available that matches your request.")
         others = ", ".join(sorted(offered - {zone}))
         raise _refused(
-            "InsufficientInstanceCapacity",
             500,
             f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you "
             f"requested ({zone}). Our system will be working on provisioning additional capacity. You can "
@@ -93,10 +91,10 @@ def _counted(quota: str) -> list[dict[str, Any]]:
     ]
 
 
-def _refused(code: str, status: int, message: str) -> ValueError:
-    request = new_uuid()
+def _refused(status: int, message: str) -> ValueError:
+    """As CloudFormation's event shows it: without EC2's code, so only the words tell what was wrong."""
     return ValueError(
         f'Resource handler returned message: "{message} (Service: Ec2, Status Code: {status}, '
-        f'Request ID: {request}, Error Code: {code})" '
+        f'Request ID: {new_uuid()})" '
         f"(RequestToken: {new_uuid()}, HandlerErrorCode: GeneralServiceException)"
     )
