@@ -89,9 +89,7 @@ def _write_settings(project: Project, values: dict[str, str], *, profile: str | 
     wanted = {**({"profile": profile} if profile else {}), **values}
     written = edit_table(project.file, Path.cwd(), "aws", wanted)
     if written is not None:
-        to_stderr(
-            f"Wrote into {written}: [aws] {', '.join(wanted)}. Commit it: it is the same for everybody."
-        )
+        to_stderr(f"Wrote [aws] {', '.join(wanted)} into {written.name}: commit it, it is for everybody.")
 
 
 def make_user(aws: Aws, project: str, name: str, *, yes: bool) -> None:
