@@ -5,27 +5,32 @@ What AWS does was taken from its documentation (the extension's docstrings say w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import select
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import WaiterError
 
 from dayfly.aws.client import Aws, open_aws
 from dayfly.aws.deadline import arm_deadline
 from dayfly.aws.names import machine_stack_name
-from dayfly.errors import AwsError
+from dayfly.errors import AwsError, MissingExtraError
 from dayfly.rehearsal.emulator import Emulator, start_emulator
+from dayfly.rehearsal.environment import emulator_python
 from dayfly.runs.store import open_store
 from tests.cloud.conftest import CACHE, EmulatorClock
 from tests.cloud.stacks import MACHINE, base_stack, machine_stack, start_machine, user_data, wait
@@ -55,6 +60,23 @@ def test_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
         descriptor = os.pidfd_open(pid)
         assert select.select([descriptor], [], [], 30)[0]  # readable once it is gone
         os.close(descriptor)
+
+
+def test_two_who_need_the_environment_at_once_get_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(emulator_python, [tmp_path, tmp_path])
+    assert first == second
+    assert (first.parents[1] / "complete").exists()
+
+
+def test_says_so_when_it_cannot_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.defpath)  # no uv: pip it is
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(MissingExtraError, match="could not be installed") as caught:
+        emulator_python(tmp_path)
+    assert "ministack" in caught.value.why
+    assert not list(tmp_path.glob("*/complete"))
 
 
 def test_serves_a_store_over_tls_to_obstore(aws: Aws) -> None:
@@ -288,6 +310,31 @@ def test_public_parameters_name_images_of_their_architecture(aws: Aws) -> None:
     assert described["Architecture"] == "arm64"
 
 
+def test_an_image_that_is_pushed_to_the_registry_is_in_ecr(aws: Aws, emulator: Emulator) -> None:
+    aws.ecr.create_repository(repositoryName="dayfly/x")
+    token = aws.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    blob = b"{}"
+    digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(blob)}
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": config, "layers": []}
+
+    def put(path: str, body: bytes, content_type: str, method: str = "PUT") -> Message:
+        headers = {"Authorization": f"Basic {token}", "Content-Type": content_type}
+        url = f"{emulator.endpoint}{path}"
+        request = Request(url, body, headers, method=method)  # noqa: S310 -- our own endpoint
+        context = ssl.create_default_context(cafile=str(emulator.ca_bundle))
+        with urlopen(request, context=context) as answer:  # noqa: S310 -- the same
+            said: Message = answer.headers
+        return said
+
+    begun = put("/v2/dayfly/x/blobs/uploads/", b"", "application/octet-stream", "POST")
+    put(f"{begun['Location']}?digest={digest}", blob, "application/octet-stream")
+    put("/v2/dayfly/x/manifests/key", json.dumps(manifest).encode(), kind)
+    (image,) = aws.ecr.describe_images(repositoryName="dayfly/x")["imageDetails"]
+    assert image["imageTags"] == ["key"]
+
+
 @pytest.mark.skipif(shutil.which("aws") is None, reason="Git's password comes from the AWS command line")
 def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
     aws: Aws, emulator: Emulator, tmp_path: Path
@@ -329,76 +376,3 @@ def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
     assert git("ls-remote", url, "refs/heads/main", environ=machine).split()[0] == head
     branch = aws.codecommit.get_branch(repositoryName=base.mirror, branchName="main")["branch"]
     assert branch["commitId"] == head
-
-
-# ---- what CloudFormation refuses
-
-
-def _refused(aws: Aws, template: Mapping[str, object], **more: object) -> AwsError:
-    with pytest.raises(AwsError) as caught:
-        aws.cloudformation.create_stack(
-            StackName="refused",
-            TemplateBody=json.dumps(template),
-            **more,  # type: ignore[arg-type]
-        )
-    return caught.value
-
-
-def test_a_reference_to_nothing_is_refused(aws: Aws) -> None:
-    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Ref": "Nothing"}}}
-    assert "Unresolved resource dependencies [Nothing]" in _refused(aws, {"Resources": {"T": topic}}).message
-
-
-def test_parameters_must_be_those_of_the_template(aws: Aws) -> None:
-    template = {"Parameters": {"A": {"Type": "String"}}, "Resources": {"T": {"Type": "AWS::SNS::Topic"}}}
-    assert "[A] must have values" in _refused(aws, template).message
-    given = [{"ParameterKey": key, "ParameterValue": "x"} for key in ("A", "B")]
-    assert "[B] do not exist" in _refused(aws, template, Parameters=given).message
-
-
-def test_named_roles_need_the_capability(aws: Aws) -> None:
-    role = {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "RoleName": "r",
-            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
-        },
-    }
-    refused = _refused(aws, {"Resources": {"R": role}}, Capabilities=["CAPABILITY_IAM"])
-    assert refused.code == "InsufficientCapabilitiesException"
-
-
-def test_the_same_token_begins_one_stack(aws: Aws) -> None:
-    template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
-    made = [
-        aws.cloudformation.create_stack(StackName="s", TemplateBody=template, ClientRequestToken="t")[
-            "StackId"
-        ]
-        for _ in range(2)
-    ]
-    assert made[0] == made[1]
-    with pytest.raises(AwsError) as caught:
-        aws.cloudformation.create_stack(StackName="s", TemplateBody=template, ClientRequestToken="u")
-    assert caught.value.code == "AlreadyExistsException"
-
-
-def test_a_bucket_with_an_old_version_is_not_deleted(aws: Aws) -> None:
-    bucket = {
-        "Type": "AWS::S3::Bucket",
-        "Properties": {"BucketName": "full", "VersioningConfiguration": {"Status": "Enabled"}},
-    }
-    template = json.dumps({"Resources": {"B": bucket}})
-    stack = aws.cloudformation.create_stack(StackName="s", TemplateBody=template)["StackId"]
-    wait(aws, stack, "stack_create_complete")
-    aws.s3.put_object(Bucket="full", Key="k", Body=b"1")
-    aws.s3.delete_object(Bucket="full", Key="k")
-    aws.cloudformation.delete_stack(StackName=stack)
-    with pytest.raises(WaiterError, match="DELETE_FAILED"):
-        wait(aws, stack, "stack_delete_complete")
-    versions = aws.s3.list_object_versions(Bucket="full")
-    for version in versions["Versions"]:
-        aws.s3.delete_object(Bucket="full", Key="k", VersionId=version["VersionId"])
-    for marker in versions["DeleteMarkers"]:
-        aws.s3.delete_object(Bucket="full", Key="k", VersionId=marker["VersionId"])
-    aws.cloudformation.delete_stack(StackName=stack)
-    wait(aws, stack, "stack_delete_complete")

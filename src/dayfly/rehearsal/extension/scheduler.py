@@ -26,6 +26,7 @@ from botocore.config import Config
 from ministack.core import responses
 from ministack.services import eventbridge, scheduler
 
+from .sessions import mint
 from .world import WORLD
 
 Key = tuple[Any, ...]
@@ -155,9 +156,7 @@ async def _fire(key: Key, schedule: Schedule) -> None:
 
 def _call(region: str, service: str, action: str, target: dict[str, Any]) -> None:
     """The action, over the API and as the role: what its policies deny is denied."""
-    from . import control
-
-    keys = control.mint(target["RoleArn"], "scheduler")
+    keys = mint(target["RoleArn"], "scheduler")
     if (service, region) not in _CLIENTS:
         _CLIENTS[service, region] = botocore.session.Session()
     client = _CLIENTS[service, region].create_client(
