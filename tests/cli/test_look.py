@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -240,3 +241,31 @@ def test_output_that_nobody_reads_to_the_end_is_no_error(runs: Runs) -> None:
 def test_json_is_one_value_or_one_a_line_and_nothing_else(runs: Runs) -> None:
     for arguments in (["show", "--json"], ["verify", "--json"], ["config", "--json"], ["config", "--schema"]):
         json.loads(runs.place.cli(*arguments).out)
+
+
+def test_a_timeline_shows_where_the_time_went(runs: Runs) -> None:
+    lines = runs.place.cli("timeline", runs.good.run_id).out.splitlines()
+    assert lines[0].startswith(f"{runs.good.run_id}  ")
+    names = [line.partition("  ")[0] for line in lines[2:-2]]
+    cells = [name for name in names if name.startswith("cell ")]
+    assert names == ["start the runner", "start the kernel", *cells, "save"]
+    assert len(cells) == 5
+    assert max(map(len, lines)) <= 80
+    assert re.fullmatch(
+        r"■ [\d.ms ]+ before the first cell  ■ [\d.ms ]+ in cells  ■ [\d.ms ]+ after the last",
+        lines[-1].strip(),
+    )
+
+
+def test_a_timeline_is_json_and_a_picture_too(runs: Runs) -> None:
+    phases = runs.place.cli("timeline", runs.bad.run_id, "--json").json()["phases"]
+    assert [phase["name"] for phase in phases if phase["failed"]] == ["cell 2"]
+    picture = runs.place.root / "timeline.svg"
+    runs.place.cli("timeline", runs.good.run_id, "--svg", str(picture))
+    assert picture.read_text("utf-8").startswith("<svg ")
+    assert "cannot be written" in runs.place.cli("timeline", "--svg", "no/such/folder.svg", code=2).err
+
+
+def test_a_run_without_a_machine_cannot_be_entered_nor_ended_at_once(runs: Runs) -> None:
+    assert "has no machine" in runs.place.cli("ssh", runs.good.run_id, code=4).err
+    assert "has no machine" in runs.place.cli("stop", "--now", runs.good.run_id, code=2).err

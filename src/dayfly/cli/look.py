@@ -22,8 +22,11 @@ from dayfly.cli.options import (
 from dayfly.cli.text import format_duration, format_when, print_table, style_state, to_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dayfly.backends.everywhere import PlacedRun
     from dayfly.backends.stores import Stores
+    from dayfly.runs.run import Run
     from dayfly.runs.state import State
 
 _NEWEST = 20
@@ -133,30 +136,41 @@ def logs(
     local: LocalOption = False,
 ) -> None:
     """Print what the notebook printed, cell by cell."""
-    import time
-
     from dayfly.cli.text import safe_text
     from dayfly.runs import layout
     from dayfly.runs.chunks import ChunkReader
-    from dayfly.runs.follow import follow_events
 
     run = find_run(name, store, local=local)
     reader = ChunkReader(run.store, layout.run_key(run.run_id, layout.LOG))
     colours = sys.stdout.isatty()
 
-    def print_new() -> None:
+    def print_new() -> int:
+        """Print what has come; returns how many requests that took."""
+        before = reader.requests
         text = reader.read().decode("utf-8", "replace")
         sys.stdout.write(safe_text(text, colours=colours))
         sys.stdout.flush()
-
-    def wait(seconds: float) -> None:
-        print_new()
-        time.sleep(seconds)
+        return reader.requests - before
 
     if follow:
         try:
-            for _ in follow_events(run.store, run.run_id, wait=wait):
-                pass
+            _follow(run, print_new)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     print_new()
+
+
+def _follow(run: Run, print_new: Callable[[], int]) -> None:
+    """Print the log as it comes, after what the run's machine tells while it boots."""
+    import time
+
+    from dayfly.cli.progress import Progress
+    from dayfly.cli.views import PlainView
+    from dayfly.runs.follow import follow_events
+
+    on_machine = run.request.backend == "ec2"
+    view, progress = PlainView(), Progress()
+    for event in follow_events(run.store, run.run_id, wait=time.sleep, on_machine=on_machine, hear=print_new):
+        if event["type"].startswith("machine_"):
+            progress.take(event)
+            view.event(event, progress)

@@ -32,8 +32,8 @@ RunArgument = Annotated[
 
 
 def open_store_from(store: str | None) -> Store:
-    """The store that a flag, the environment or the project names; never that of the runs in AWS."""
-    return open_stores(store, local=True).local
+    """The store that a flag, the environment or the project names; AWS only by its URL."""
+    return open_stores(store, local=store is None).local
 
 
 def open_stores(store: str | None, *, local: bool = False) -> Stores:
