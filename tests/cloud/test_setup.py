@@ -38,6 +38,7 @@ from dayfly.aws.stacks import (
     last_event_id,
     wait_for_stack,
 )
+from dayfly.backends.stores import open_bucket
 from dayfly.errors import AwsError, RunConflictError, SnapshotError, UsageError
 from dayfly.rehearsal.emulator import Emulator
 from tests.cloud.stacks import base_stack, machine_stack, start_machine
@@ -291,7 +292,8 @@ def checkup(aws: Aws, tmp_path: Path, image_key: str | None = None) -> dict[str,
     assert identity is not None
     base, of_base = examine_base(aws, PROJECT)
     if base is not None:
-        patient = Patient(aws=aws, project=PROJECT, identity=identity, base=base)
+        store = open_bucket(base.bucket, region=aws.region)
+        patient = Patient(aws=aws, project=PROJECT, identity=identity, base=base, store=store)
         found = [*found, *examine(cloud_checks(patient, Cache(directory=tmp_path, now=aws.now), image_key))]
     return {one.check: one for one in [*found, *of_base]}
 

@@ -21,6 +21,7 @@ from dayfly.errors import AwsError, DayflyError
 
 if TYPE_CHECKING:
     from dayfly.aws.client import Aws
+    from dayfly.runs.store import Store
 
 CLOCKS_MAY_DIFFER = timedelta(minutes=5)
 """AWS refuses signatures that are older, or from the future."""
@@ -69,6 +70,8 @@ class Patient:
     project: str
     identity: Identity
     base: BaseStack
+    store: Store
+    """The project's bucket."""
 
 
 Check = Callable[[], Sequence[Finding]]

@@ -13,7 +13,6 @@ from dayfly.aws.names import OWNER_TAG, Role, role_name
 from dayfly.aws.quotas import count_running_vcpus, load_quota, quota_for
 from dayfly.aws.reap_plan import SLACK, deadline_in, machine_stacks
 from dayfly.aws.teardown import find_end
-from dayfly.backends.stores import open_bucket
 from dayfly.errors import AwsError
 
 PROBE = "status/doctor"
@@ -60,7 +59,7 @@ def _image(patient: Patient, key: str | None) -> Sequence[Finding]:
     if key is None:
         count = len(list_repository_images(aws, base))
         return [note("image", f"The project's files name no image; {count} in the repository.", mend)]
-    record = find_image_record(open_bucket(base.bucket, profile=aws.profile, region=aws.region), key)
+    record = find_image_record(patient.store, key)
     if record is None:
         return [wrong("image", f"The project's image, of key {key[:16]}, has not been pushed.", mend)]
     if find_repository_image(aws, base, digest=record.digest) is None:

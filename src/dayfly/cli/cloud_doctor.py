@@ -17,6 +17,7 @@ def examine_all(aws: Aws, project: str) -> list[Finding]:
     from dayfly.aws.doctor import Patient, examine, examine_base, examine_identity
     from dayfly.aws.doctor_checks import cloud_checks
     from dayfly.aws.doctor_tools import tool_checks
+    from dayfly.backends.stores import open_bucket
 
     tools = tool_checks(os.environ)
     identity, found = examine_identity(aws)
@@ -25,7 +26,8 @@ def examine_all(aws: Aws, project: str) -> list[Finding]:
     base, of_base = examine_base(aws, project)
     if base is None:
         return [*found, *of_base, *examine(tools)]
-    patient = Patient(aws=aws, project=project, identity=identity, base=base)
+    store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
+    patient = Patient(aws=aws, project=project, identity=identity, base=base, store=store)
     checks = cloud_checks(patient, open_cache(aws, os.environ), _image_key())
     return [*found, *of_base, *examine([*checks, *tools])]
 
