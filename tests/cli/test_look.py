@@ -244,7 +244,7 @@ def test_json_is_one_value_or_one_a_line_and_nothing_else(runs: Runs) -> None:
 
 
 def test_a_timeline_shows_where_the_time_went(runs: Runs) -> None:
-    lines = runs.place.cli("timeline", runs.good.run_id).out.splitlines()
+    lines = runs.place.cli("timeline", runs.good.run_id, environ={"COLUMNS": "80"}).out.splitlines()
     assert lines[0].startswith(f"{runs.good.run_id}  ")
     names = [line.partition("  ")[0] for line in lines[2:-2]]
     cells = [name for name in names if name.startswith("cell ")]
