@@ -43,9 +43,7 @@ def _show(plan: DownPlan, region: str) -> None:
     for one in plan.machines:
         typer.echo(f"goes   machine {one.machine_id} {one.instance_id}".rstrip())
     for line in plan.kept.words:
-        typer.echo(
-            f"{'goes ' if plan.delete_data else 'stays'}  {line}{', with all that is in it' if plan.delete_data else ''}"
-        )
+        typer.echo(f"goes   {line}, with all that is in it" if plan.delete_data else f"stays  {line}")
     if plan.nothing and plan.kept.words:
         _tell_kept(plan)
 
