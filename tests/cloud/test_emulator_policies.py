@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 
 from dayfly.aws.client import Aws
+from dayfly.aws.names import machine_stack_name
 from dayfly.errors import AwsError
 from dayfly.rehearsal.emulator import Emulator
-from tests.cloud.stacks import base_stack, machine_stack, start_machine, wait
+from tests.cloud.stacks import (
+    MACHINE,
+    base_stack,
+    machine_parameters,
+    machine_stack,
+    parameter_list,
+    start_machine,
+    template,
+    wait,
+)
 
 AsRole = Callable[[str], Aws]
 TRUST = {
@@ -74,6 +84,30 @@ def test_a_machine_ends_its_own_stack_with_the_stacks_role(
     denied(lambda: machine.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]]))
     machine.cloudformation.delete_stack(StackName=stack)
     wait(aws, stack, "stack_delete_complete")
+    assert emulator.instances() == []
+
+
+def test_a_change_set_gives_its_stack_a_role_too(aws: Aws, as_role: AsRole, emulator: Emulator) -> None:
+    """As `aws cloudformation deploy --role-arn` does."""
+    base = base_stack(aws)
+    name = machine_stack_name(base.project, MACHINE)
+    made = aws.cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName="first",
+        ChangeSetType="CREATE",
+        TemplateBody=template("machine"),
+        Parameters=parameter_list(machine_parameters(base)),  # type: ignore[arg-type]
+        RoleARN=base.cloudformation_role_arn,
+    )
+    aws.cloudformation.execute_change_set(ChangeSetName=made["Id"])
+    wait(aws, made["StackId"], "stack_create_complete")
+    assert (
+        aws.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["RoleARN"]
+        == base.cloudformation_role_arn
+    )
+    machine = as_role(f"arn:aws:iam::{base.account}:role/{base.run_profile}")
+    machine.cloudformation.delete_stack(StackName=name)
+    wait(aws, made["StackId"], "stack_delete_complete")
     assert emulator.instances() == []
 
 

@@ -27,7 +27,7 @@ def install() -> None:
     """Put the guards before ministack."""
     policy.install()
     engine._parse_template = handlers._parse_template = _parsed_once(engine._parse_template)
-    for guard in (_token, _template, _name_taken, _stack_role, _schedule, _each_parameter, _each_instance):
+    for guard in (_template, _name_taken, _stack_role, _schedule, _each_parameter, _each_instance):
         add_guard(guard)
 
 
@@ -38,21 +38,6 @@ def _parsed_once(original: Callable[[str], dict[str, Any]]) -> Callable[[str], d
     """Reading a template takes longer than making what it describes."""
     parse = lru_cache(maxsize=32)(original)
     return lambda body: copy.deepcopy(parse(body))
-
-
-def _token(call: Call) -> Answer | None:
-    """The same ClientRequestToken begins one stack (API_CreateStack.html); asking again gives the same id."""
-    token = call.parameter("ClientRequestToken")
-    if call.action != "cloudformation:CreateStack" or not token:
-        return None
-    stack = _stacks.get(call.parameter("StackName"))
-    if stack is None or stack.get("_create_token") != token:
-        return None
-    if refused := call.denied(call.action, call.resource):
-        return refused
-    said = f"<CreateStackResult><StackId>{stack['StackId']}</StackId></CreateStackResult>"
-    answer: Answer = helpers._xml(200, "CreateStackResponse", said)
-    return answer
 
 
 def _template(call: Call) -> Answer | None:  # noqa: PLR0911 -- one a mistake

@@ -10,11 +10,12 @@ here: the policy of who sets up is held to those schemas by tests of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation, ec2
-from ministack.services.cloudformation import handlers, stacks
+from ministack.services.cloudformation import handlers, helpers, stacks
 
 from . import guards, instances, policy
 from .dispatch import Call, add_guard
@@ -30,8 +31,9 @@ _WHO: list[str] = []
 def install() -> None:
     """Ask before each resource is made or deleted, and keep what a stack was made with."""
     add_guard(_remember)
-    handlers._ACTION_HANDLERS["CreateStack"] = _create_stack(handlers._ACTION_HANDLERS["CreateStack"])
-    handlers._ACTION_HANDLERS["DeleteStack"] = _delete_stack(handlers._ACTION_HANDLERS["DeleteStack"])
+    add_guard(_token)
+    for operation in ("CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet", "ExecuteChangeSet"):
+        handlers._ACTION_HANDLERS[operation] = _acting(handlers._ACTION_HANDLERS[operation])
     handlers._ACTION_HANDLERS["DescribeStacks"] = _describe_stacks(
         handlers._ACTION_HANDLERS["DescribeStacks"]
     )
@@ -50,30 +52,57 @@ def _parameter(parameters: dict[str, Any], name: str) -> str:
     return str(value[0] if isinstance(value, list) and value else value or "")
 
 
-def _create_stack(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
-    def create(parameters: Any) -> Answer:
-        name = _parameter(parameters, "StackName")
-        before = cloudformation._stacks.get(name)
+@dataclass
+class _Made:
+    """What a stack was made with, which later operations on it go on using."""
+
+    role: str = ""
+    who: str = ""
+    token: str = ""
+
+
+_MADE: dict[str, _Made] = {}
+"""By stack id."""
+
+
+def _token(call: Call) -> Answer | None:
+    """The same ClientRequestToken begins one stack (API_CreateStack.html); asking again gives the same id."""
+    token = call.parameter("ClientRequestToken")
+    if call.action != "cloudformation:CreateStack" or not token:
+        return None
+    stack = cloudformation._stacks.get(call.parameter("StackName"))
+    if stack is None or _MADE.get(stack["StackId"], _Made()).token != token:
+        return None
+    if refused := call.denied(call.action, call.resource):
+        return refused
+    said = f"<CreateStackResult><StackId>{stack['StackId']}</StackId></CreateStackResult>"
+    answer: Answer = helpers._xml(200, "CreateStackResponse", said)
+    return answer
+
+
+def _acting(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
+    """Whose rights the operation has: the role's that is given now or was given before, else the caller's."""
+
+    def act(parameters: Any) -> Answer:
+        change_set = cloudformation._change_sets.get(_parameter(parameters, "ChangeSetName")) or {}
+        name = _parameter(parameters, "StackName") or change_set.get("StackId", "")
+        before = handlers._resolve_stack(name)
+        if before is not None:  # its tasks may begin before the answer is there
+            _note(before["StackId"], parameters)
         answer = original(parameters)
-        made = cloudformation._stacks.get(name)
-        if made is not None and made is not before:
-            made["_role"] = _parameter(parameters, "RoleARN")
-            made["_who"] = [made["_role"] or _WHO[0]]
-            made["_create_token"] = _parameter(parameters, "ClientRequestToken")
+        made = handlers._resolve_stack(name)
+        if made is not None and (before is None or made["StackId"] != before["StackId"]):
+            _note(made["StackId"], parameters)
+            _MADE[made["StackId"]].token = _parameter(parameters, "ClientRequestToken")
         return answer
 
-    return create
+    return act
 
 
-def _delete_stack(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
-    def delete(parameters: Any) -> Answer:
-        stack = handlers._resolve_stack(_parameter(parameters, "StackName"))
-        if stack is not None and "_who" in stack:
-            stack["_role"] = _parameter(parameters, "RoleARN") or stack["_role"]
-            stack["_who"] = [stack["_role"] or _WHO[0]]
-        return original(parameters)
-
-    return delete
+def _note(stack_id: str, parameters: Any) -> None:
+    known = _MADE.setdefault(stack_id, _Made())
+    known.role = _parameter(parameters, "RoleARN") or known.role
+    known.who = known.role or _WHO[0]
 
 
 def _describe_stacks(original: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
@@ -83,9 +112,9 @@ def _describe_stacks(original: Callable[[Any], Answer]) -> Callable[[Any], Answe
         status, headers, body = original(parameters)
         text = body.decode() if hasattr(body, "decode") else str(body)
         for stack in cloudformation._stacks.values():
-            if stack.get("_role"):
+            if role := _MADE.get(stack["StackId"], _Made()).role:
                 named = f"<StackId>{stack['StackId']}</StackId>"
-                text = text.replace(named, f"{named}<RoleARN>{stack['_role']}</RoleARN>")
+                text = text.replace(named, f"{named}<RoleARN>{role}</RoleARN>")
         return status, headers, text.encode()
 
     return describe
@@ -111,7 +140,7 @@ def _delete(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check(stack_name: str, rights: list[Right]) -> None:
     stack = cloudformation._stacks.get(stack_name) or {}
-    who = (stack.get("_who") or [f"arn:aws:iam::{get_account_id()}:root"])[0]
+    who = _MADE.get(stack.get("StackId", ""), _Made()).who or f"arn:aws:iam::{get_account_id()}:root"
     for action, resource, context in rights:
         if not policy.allows(who, action, resource, context):
             acting = who.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/AWSCloudFormation"
