@@ -16,15 +16,14 @@ POST /_dayfly/instances/ID/console  {"text": …}
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ministack.app as ministack
 from ministack.core import responses
-from ministack.services import sts
 
 from . import codecommit, instances, scheduler
+from .sessions import mint
 from .world import WORLD, Fault, NoCapacity
 
 PREFIX = "/_dayfly/"
@@ -62,7 +61,9 @@ async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": json.dumps(said, default=str).encode()})
 
 
-async def _answer(method: str, path: str, asked: dict[str, Any]) -> Any:
+async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, a line each
+    method: str, path: str, asked: dict[str, Any]
+) -> Any:
     match method, path.split("/"):
         case "GET", ["health"]:
             return {"ministack": "ready"}
@@ -100,27 +101,3 @@ def _reset() -> None:
     ministack._reset_all_state()
     WORLD.reset()
     codecommit.reset()
-
-
-def mint(role_arn: str, session: str) -> dict[str, str]:
-    """Credentials of a role without asking whom it trusts, valid for an hour.
-
-    An instance, the scheduler and CloudFormation get theirs inside AWS, where no trust of ours is checked either.
-    """
-    key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
-    arn, problem = sts._assumed_role_arn(role_arn, session)
-    if problem:
-        raise ValueError(problem[2].decode())
-    sts.register_session(
-        key,
-        {
-            "Arn": arn,
-            "UserId": f"{sts._role_id(role_arn)}:{session}",
-            "SecretAccessKey": secret,
-            "SessionToken": token,
-            "Expiration": time.time() + 3600,
-            "AccountId": role_arn.split(":")[4],
-            "PrincipalType": "AssumedRole",
-        },
-    )
-    return {"access_key_id": key, "secret_access_key": secret, "session_token": token}
