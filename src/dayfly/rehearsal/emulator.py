@@ -61,7 +61,7 @@ class Emulator:
     account: str
     log: Path
     root: Credentials = ROOT
-    _process: subprocess.Popen[bytes] = field(repr=False)
+    _process: subprocess.Popen[Any] = field(repr=False)
 
     def environ(self, credentials: Credentials | None = None) -> dict[str, str]:
         """What to set for tools of AWS (boto3, obstore, the AWS CLI) to reach it, as root or as another."""
@@ -262,7 +262,7 @@ def api_environment(*, host: str, region: str, account: str) -> dict[str, str]:
     }
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[Any]) -> None:
     if process.stdin is not None:
         with suppress(OSError):
             process.stdin.close()

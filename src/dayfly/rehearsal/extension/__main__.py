@@ -30,11 +30,23 @@ def main() -> None:
         guards,
         inner,
         instances,
+        registry,
         resources,
         scheduler,
     )
 
-    for part in (dispatch, instances, resources, fixes, scheduler, discovery, codecommit, guards, inner):
+    for part in (
+        dispatch,
+        instances,
+        resources,
+        fixes,
+        scheduler,
+        discovery,
+        codecommit,
+        guards,
+        inner,
+        registry,
+    ):
         part.install()
     config = Config()
     config.bind = [f"fd://{sys.argv[1]}"]

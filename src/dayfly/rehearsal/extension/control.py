@@ -7,7 +7,8 @@ POST /_dayfly/faults       a `world.Fault`
 POST /_dayfly/capacity     a `world.NoCapacity`
 POST /_dayfly/quotas       {"quota_code", "value"}
 GET, POST /_dayfly/clock   {"offset_s": absolute} or {"advance_s": more}
-POST /_dayfly/credentials  {"role_arn", "session"}: whoever the role trusts
+POST /_dayfly/credentials  {"role_arn", "session", "lifetime_s"}: whoever the role trusts
+POST /_dayfly/images       {"repository", "tag", "manifest"}: pushed to the registry
 GET  /_dayfly/instances, /_dayfly/placeholders
 POST /_dayfly/instances/ID/state    {"state": "stopped"|"terminated"|…}
 POST /_dayfly/instances/ID/console  {"text": …}
@@ -22,7 +23,7 @@ from typing import Any
 import ministack.app as ministack
 from ministack.core import responses
 
-from . import codecommit, instances, scheduler
+from . import codecommit, instances, registry, scheduler
 from .sessions import mint
 from .world import WORLD, Fault, NoCapacity
 
@@ -85,7 +86,9 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
             offset = asked.get("offset_s", WORLD.offset_s) + asked.get("advance_s", 0.0)
             return {"offset_s": await scheduler.move_clock(offset)}
         case "POST", ["credentials"]:
-            return mint(asked["role_arn"], asked.get("session", "rehearsal"))
+            return mint(asked["role_arn"], asked.get("session", "rehearsal"), asked.get("lifetime_s", 3600))
+        case "POST", ["images"]:
+            return registry.know_image(asked)
         case "GET", ["instances"]:
             return instances.standing()
         case "GET", ["placeholders"]:
