@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from dayfly.aws.stacks import StackEvent
     from dayfly.backends.ec2_target import Ec2Target
 
-STOP_MARGIN_S = 30
-"""Beyond the grace: how long a runner may take to save after its kernel has ended."""
-
 
 @dataclass(frozen=True)
 class Ec2Run:
@@ -118,24 +115,3 @@ def tell_never_started(store: Store, request: Request, error: AwsError, *, now: 
     )
     store.put(layout.run_key(request.run_id, layout.RESULT), result.to_bytes())
     put_status(store, request.run_id, State.NEVER_STARTED, ended)
-
-
-def run_parameters(request: Request, *, hold_s: float, notify: bool) -> dict[str, str]:
-    """What a machine must know of its run: the template's parameters that say what it does."""
-    image, snapshot, machine = request.image, request.snapshot, request.machine
-    if image is None or snapshot is None or machine is None:
-        raise ValueError("a run on a machine is of a commit, in an image")
-    return {
-        "Image": image.id,
-        "Commit": snapshot.commit,
-        "Mirror": machine.mirror,
-        "User": f"{image.user.uid}:{image.user.gid}",
-        "Home": image.user.home,
-        "UserName": image.user.name,
-        "Cpus": "" if request.cpus is None else f"{request.cpus:g}",
-        "MemoryBytes": "" if request.memory_bytes is None else str(request.memory_bytes),
-        "Gpus": request.gpus or "",
-        "StopSeconds": str(int(request.grace_s) + STOP_MARGIN_S),
-        "HoldSeconds": str(int(hold_s)),
-        "Notify": "true" if notify else "false",
-    }

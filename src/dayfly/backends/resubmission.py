@@ -46,7 +46,7 @@ def plan_rerun(
     }
     target = None
     if request.backend == "ec2":
-        from dayfly.backends.ec2_target import target_again
+        from dayfly.backends.ec2_workplace import target_again
 
         _check_python(python)
         target = target_again(request, project, environ)

@@ -131,7 +131,7 @@ def _find_workplace(asked: Asked, source: Source, project: Project, environ: Map
     if asked.backend == "local":
         return local_workplace(asked, source, project, environ)
     if asked.backend == "ec2":
-        from dayfly.backends.ec2_target import ec2_workplace
+        from dayfly.backends.ec2_workplace import ec2_workplace
 
         return ec2_workplace(asked, source, project, environ)
     from dayfly.backends.docker_workplace import docker_workplace

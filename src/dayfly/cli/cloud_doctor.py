@@ -34,7 +34,7 @@ def examine_all(aws: Aws, project: str) -> list[Finding]:
 
 def _image_key() -> str | None:
     """The key of the image that a run on a machine would have; None where there is no plan of one."""
-    from dayfly.backends.ec2_target import PLATFORMS, wanted_arch
+    from dayfly.backends.ec2_workplace import PLATFORMS, wanted_arch
     from dayfly.environment.plan import plan_image
     from dayfly.errors import DayflyError
     from dayfly.project.load import load_project

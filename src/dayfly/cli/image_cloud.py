@@ -98,7 +98,7 @@ def build_on_machine(
 ) -> None:
     """Build and push the project's image on a machine of its own; prints its name and digest."""
     from dayfly.aws.publish import find_published
-    from dayfly.backends.ec2_target import PLATFORMS, wanted_arch
+    from dayfly.backends.ec2_workplace import PLATFORMS, wanted_arch
     from dayfly.environment.plan import plan_image
 
     arch = wanted_arch(project)
@@ -189,7 +189,7 @@ def _plan(
 ) -> tuple[Hardware, BuildPlan]:
     from dayfly.aws.builds import build_settings, plan_build
     from dayfly.aws.hardware import choose_hardware
-    from dayfly.backends.ec2_target import wanted_arch
+    from dayfly.backends.ec2_workplace import wanted_arch
     from dayfly.cli.leaving import user_name
 
     settings = build_settings(project.settings, instance=instance)

@@ -178,7 +178,7 @@ def _asked(place: CloudPlace, project: Project, source: Source, flags: LabFlags)
     from dayfly.aws.image_records import load_image_record
     from dayfly.aws.labs import LabAsked
     from dayfly.backends.docker_workplace import container_user, image_tree
-    from dayfly.backends.ec2_target import PLATFORMS, wanted_arch
+    from dayfly.backends.ec2_workplace import PLATFORMS, wanted_arch
     from dayfly.environment.plan import plan_image
     from dayfly.errors import ImageError
 

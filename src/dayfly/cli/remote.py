@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dayfly.cli.cloud_place import agree
 from dayfly.cli.plan import describe_cost, describe_deadline
 from dayfly.cli.text import is_terminal, to_stderr
-from dayfly.errors import UsageError
 
 if TYPE_CHECKING:
     from dayfly.aws.stacks import StackEvent
     from dayfly.backends.creation import Submission
-    from dayfly.runs.request import Request
     from dayfly.runs.run import Run
 
 
@@ -31,7 +30,8 @@ def run_remote(
     target = submission.target
     if target is None:
         raise ValueError("a run on a machine has a target")
-    _agree(submission.request, yes=yes)
+    if submission.request.machine is not None:
+        agree(submission.request.machine, yes=yes)
     if not quiet:
         _say(submission)
     request = create_run(target.store, submission)
@@ -47,17 +47,6 @@ def run_remote(
             to_stderr(f"booting; follow it with: dayfly attach {run.run_id}")
         return
     _watch(run, quiet=quiet, as_json=as_json, output=output)
-
-
-def _agree(request: Request, *, yes: bool) -> None:
-    """Nobody is to be surprised by what it costs: where that is unknown, somebody must say yes."""
-    if yes or request.machine is None or request.machine.price_per_hour is not None:
-        return
-    what = f"What a {request.machine.instance_type} costs is unknown: AWS's price list could not be read."
-    if not sys.stdin.isatty():
-        raise UsageError(what, hint="Run it nevertheless with: --yes")
-    to_stderr(what)
-    typer.confirm("Run it nevertheless?", abort=True, err=True)
 
 
 def _say(submission: Submission) -> None:
@@ -96,7 +85,7 @@ def _describe(event: StackEvent) -> str:
 
 def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
     from dayfly.cli.leaving import leave_run
-    from dayfly.cli.run import end
+    from dayfly.cli.summary import exit_with
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import DetachedError, watch_elsewhere
 
@@ -114,4 +103,4 @@ def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
         from pathlib import Path
 
         Path(output).write_bytes(run.output_bytes())
-    end(run, state, quiet=quiet or as_json)
+    exit_with(run, state, quiet=quiet or as_json)

@@ -17,8 +17,6 @@ from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
     from dayfly.backends.creation import Submission
-    from dayfly.runs.run import Run
-    from dayfly.runs.state import State
     from dayfly.runs.store import Store
 
 
@@ -139,6 +137,7 @@ def _start(
 ) -> None:
     """Start a run; watch it to its end and exit with its code, or leave it."""
     from dayfly.api import start
+    from dayfly.cli.summary import exit_with
     from dayfly.cli.text import to_stderr
     from dayfly.cli.views import QuietView, choose_view
     from dayfly.cli.watch import watch_process
@@ -163,20 +162,7 @@ def _start(
         with suppress(BrokenPipeError):
             sys.stdout.buffer.write(started.output_bytes())
             sys.stdout.buffer.flush()
-    end(started, state, quiet=quiet or as_json)
-
-
-def end(run: Run, state: State | None, *, quiet: bool) -> None:
-    """Say how a run has ended, and exit with its code."""
-    from dayfly.cli.summary import print_failure, print_summary
-    from dayfly.runs.state import State
-
-    with suppress(BrokenPipeError):
-        if not quiet:
-            print_summary(run, state)
-        elif state is not State.SUCCEEDED:
-            print_failure(run, state)
-    raise typer.Exit(state.exit_code if state is not None and state.ended else 1)
+    exit_with(started, state, quiet=quiet or as_json)
 
 
 def rerun(
@@ -214,6 +200,7 @@ def attach(
 ) -> None:
     """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""
     from dayfly.cli.leaving import leave_run
+    from dayfly.cli.summary import exit_with
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import DetachedError, watch_elsewhere
 
@@ -224,4 +211,4 @@ def attach(
     except DetachedError:
         leave_run(found)
         raise typer.Exit(0) from None
-    end(found, state, quiet=quiet or as_json)
+    exit_with(found, state, quiet=quiet or as_json)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import typer
 
 from dayfly.cli.places import place_of
@@ -13,6 +15,16 @@ from dayfly.runs.state import State
 
 _TRACEBACK_LINES = 25
 _TRACEBACK_COLUMNS = 1000
+
+
+def exit_with(run: Run, state: State | None, *, quiet: bool) -> None:
+    """Say how a run has ended, and exit with its code."""
+    with suppress(BrokenPipeError):
+        if not quiet:
+            print_summary(run, state)
+        elif state is not State.SUCCEEDED:
+            print_failure(run, state)
+    raise typer.Exit(state.exit_code if state is not None and state.ended else 1)
 
 
 def print_summary(run: Run, state: State | None) -> None:

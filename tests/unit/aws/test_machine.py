@@ -9,7 +9,7 @@ from dayfly.aws.base import BaseStack
 from dayfly.aws.machine import MachinePlan, lacks_capacity
 from dayfly.aws.names import Task
 from dayfly.aws.template import load_template
-from dayfly.backends.ec2 import run_parameters
+from dayfly.backends.ec2_target import run_parameters
 from dayfly.runs.machine import MachineSource
 from dayfly.runs.request import ContainerUser, ImageSource, SnapshotSource
 from tests.unit.support import NOW, RUN_ID, make_request
