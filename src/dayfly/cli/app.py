@@ -30,6 +30,7 @@ _COMMANDS = {
     "diff": ("compare", "diff"),
     "rm": ("manage", "rm"),
     "prune": ("manage", "prune"),
+    "rehearse": ("rehearse", "rehearse"),
     "lab": ("lab", "lab"),
     "image": ("image", "image"),
     "cloud": ("cloud", "cloud"),

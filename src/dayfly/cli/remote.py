@@ -36,7 +36,7 @@ def run_remote(
         _say(submission)
     request = create_run(target.store, submission)
     try:
-        with _creation(quiet=quiet or as_json) as on_event:
+        with show_creation(quiet=quiet or as_json) as on_event:
             run = start_ec2(target.store, request, target, on_event=on_event).run
     except KeyboardInterrupt:
         _say_it_goes_on(request.run_id)
@@ -64,7 +64,7 @@ def _say_it_goes_on(run_id: str) -> None:
 
 
 @contextmanager
-def _creation(*, quiet: bool) -> Iterator[Callable[[StackEvent], None]]:
+def show_creation(*, quiet: bool) -> Iterator[Callable[[StackEvent], None]]:
     """Shows how the stack comes to be: a line that changes, or a line for each thing in a log."""
     if quiet:
         yield lambda _: None

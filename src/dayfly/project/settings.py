@@ -154,8 +154,8 @@ class Settings(BaseModel):
     )
 
 
-RESERVED_VARIABLES = {"DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"}
-"""Variables that dayfly sets for the notebook; they are no settings."""
+RESERVED_VARIABLES = {"DAYFLY_OUTPUTS", "DAYFLY_RUN_ID", "DAYFLY_MACHINE_BASE"}
+"""Variables that dayfly sets for the notebook, or that a command alone reads; they are no settings."""
 
 
 def json_schema() -> dict[str, Any]:

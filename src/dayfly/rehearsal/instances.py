@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from dayfly.aws.names import RUN_TAG
 from dayfly.errors import DayflyError
 from dayfly.rehearsal.surroundings import API_NAME, LABEL, REGISTRY, Surroundings
 
@@ -37,6 +38,8 @@ class Machine:
 
     instance_id: str
     container: str
+    run_id: str = ""
+    """By its tag `dayfly:run`; of a build or a lab as well."""
     address: str = ""
     started: float = field(default_factory=time.monotonic)
     gone: float | None = None
@@ -44,12 +47,17 @@ class Machine:
     """`powered off`, `terminated`, or why it could not be started."""
     console: str = ""
 
+    def lived_s(self) -> float:
+        """From its start to its end, or so far."""
+        return (self.gone or time.monotonic()) - self.started
+
 
 class Instances:
     """The instances of one rehearsal. Make it with `boot_instances`."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, *, keep: bool = False) -> None:
         self._around = around
+        self._keep = keep
         self.machines: dict[str, Machine] = {}
         self.problem: DayflyError | None = None
         self._starting: dict[str, Future[None]] = {}
@@ -100,12 +108,20 @@ class Instances:
 
     def _start(self, one: dict[str, Any]) -> None:
         around, instance_id = self._around, one["InstanceId"]
-        machine = Machine(instance_id=instance_id, container=f"{around.rehearsal_id}-{instance_id}")
+        machine = Machine(
+            instance_id=instance_id,
+            container=f"{around.rehearsal_id}-{instance_id}",
+            run_id=one.get("Tags", {}).get(RUN_TAG, ""),
+        )
         self.machines[instance_id] = machine
         try:
             around.docker.run(_command(around, one, machine.container))
             found = around.docker.inspect("container", machine.container) or {}
             machine.address = found["NetworkSettings"]["Networks"][around.network]["IPAddress"]
+            if self._keep:
+                around.docker.try_run(
+                    ["exec", machine.container, "systemctl", "mask", "--runtime", "poweroff.target"]
+                )
             profile = str((one.get("IamInstanceProfile") or {}).get("Arn", ""))
             around.tell(
                 do="instance",
@@ -121,7 +137,8 @@ class Instances:
         machine.gone, machine.ended = time.monotonic(), how
         with suppress(DayflyError):
             self._around.tell(do="forget", address=machine.address)
-        self._remove(machine)
+        if not self._keep:
+            self._remove(machine)
 
     def _remove(self, machine: Machine) -> None:
         docker = self._around.docker
@@ -147,9 +164,12 @@ def _command(around: Surroundings, one: dict[str, Any], container: str) -> list[
 
 
 @contextmanager
-def boot_instances(around: Surroundings) -> Iterator[Instances]:
-    """Containers for the instances of the API, for as long as the block lasts; none is left after it."""
-    instances = Instances(around)
+def boot_instances(around: Surroundings, *, keep: bool = False) -> Iterator[Instances]:
+    """Containers for the instances of the API, for as long as the block lasts; none is left after it.
+
+    With `keep`, an instance that would power off stays as it is, for a look at it.
+    """
+    instances = Instances(around, keep=keep)
     instances.begin()
     try:
         yield instances

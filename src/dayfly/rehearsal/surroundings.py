@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,8 +25,12 @@ LABEL = "dev.dayfly.rehearsal"
 API_NAME = "aws.rehearsal.internal"
 API_PORT = 4566
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+_NAMED = '{{.Names}} {{.Label "dev.dayfly.rehearsal"}}'
+IMAGES = "dayfly-rehearsal-images"
+"""The volume of the registry, which stays: what was pushed once need not be pushed again."""
 _START = "import sys; sys.path.insert(0, '/opt/rehearsal'); from around.serve import main; main()"
 _ANSWER_S = 30.0
+_STARTS_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +126,22 @@ def start_surroundings(docker: Docker, image: str, state: Path) -> Iterator[Surr
         )
 
 
+def remove_orphans(docker: Docker) -> None:
+    """Remove what a rehearsal has left that was killed: its AWS ended with it, and so must its instances."""
+    names = docker.run(["ps", "--all", "--filter", f"label={LABEL}", "--format", _NAMED]).splitlines()
+    containers = dict(line.split(" ", 1) for line in names)
+    alive = {label for name, label in containers.items() if name == f"{label}-aws"}
+    for name, label in containers.items():
+        if label not in alive:
+            docker.try_run(["rm", "--force", "--volumes", name])
+    listed = docker.run(["network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}"])
+    for network in set(listed.split()) - alive:
+        made = docker.try_run(["network", "inspect", "--format", "{{.Created.Unix}}", network]).stdout.strip()
+        # The AWS of one that has just been made is about to start.
+        if made.isdecimal() and time.time() - int(made) > _STARTS_WITHIN_S:
+            docker.try_run(["network", "rm", network])
+
+
 def _command(image: str, network: str, certificate: Certificate, password: str) -> list[str]:
     everywhere = "0.0.0.0"  # noqa: S104 -- in a network of its own
     api = api_environment(host=everywhere, region=REGION, account=ACCOUNT)
@@ -140,6 +161,7 @@ def _command(image: str, network: str, certificate: Certificate, password: str) 
         *("--network", network, "--network-alias", API_NAME, "--cap-add", "NET_ADMIN", "--hostname", "aws"),
         *("--publish", f"127.0.0.1::{API_PORT}", "--publish", "127.0.0.1::443"),
         *("--mount", f"type=bind,source={folder},target=/tls,readonly"),
+        *("--mount", f"type=volume,source={IMAGES},target=/var/lib/images"),
         *("--workdir", "/opt/rehearsal", "--entrypoint", "/opt/emulator/bin/python", image),
         *(
             "-P",
