@@ -155,6 +155,10 @@ class Emulator:
         }
         self.ask("POST", "/_dayfly/faults", body)
 
+    def heal(self) -> None:
+        """No call goes wrong from now on."""
+        self.ask("DELETE", "/_dayfly/faults")
+
     def no_capacity(self, *, instance_type: str = "*", zone: str = "*", times: int = -1) -> None:
         """Let instances of this type in this zone find no capacity, `times` times or for ever (-1)."""
         self.ask("POST", "/_dayfly/capacity", {"instance_type": instance_type, "zone": zone, "times": times})

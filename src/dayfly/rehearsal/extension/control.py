@@ -3,7 +3,7 @@
 GET  /_dayfly/health
 POST /_dayfly/reset
 GET, DELETE /_dayfly/requests
-POST /_dayfly/faults       a `world.Fault`
+POST, DELETE /_dayfly/faults  a `world.Fault`; none from now on
 POST /_dayfly/capacity     a `world.NoCapacity`
 POST /_dayfly/quotas       {"quota_code", "value"}
 GET, POST /_dayfly/clock   {"offset_s": absolute} or {"advance_s": more}
@@ -76,6 +76,8 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
             return WORLD.requests.clear()
         case "POST", ["faults"]:
             return WORLD.faults.append(Fault(**asked))
+        case "DELETE", ["faults"]:
+            return WORLD.faults.clear()
         case "POST", ["capacity"]:
             return WORLD.no_capacity.append(NoCapacity(**asked))
         case "POST", ["quotas"]:
