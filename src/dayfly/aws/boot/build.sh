@@ -9,8 +9,16 @@ done <plan.env
 
 # Docker's command has BuildKit in it before version 23, and as a plugin since.
 client=$(docker version --format '{{.Client.Version}}')
-if docker buildx version || ((10#${client%%.*} < 23)); then export DOCKER_BUILDKIT=1; else export DOCKER_BUILDKIT=0; fi
+if docker buildx version &>/dev/null || ((10#${client%%.*} < 23)); then export DOCKER_BUILDKIT=1; else export DOCKER_BUILDKIT=0; fi
 export BUILDKIT_PROGRESS=plain
+
+# The registry is the one that its token is for. A Dockerfile may begin with an image of the project's own.
+read -r token registry < <(aws ecr get-authorization-token --output text \
+  --query 'authorizationData[0].[authorizationToken, proxyEndpoint]')
+registry=${registry#*://}
+image=$registry/dayfly/$DAYFLY_PROJECT:$PLAN_TAG
+said=$(base64 --decode <<<"$token" | cut -d: -f2 | docker login --username AWS --password-stdin "$registry" 2>&1) ||
+  { echo "$said" && failed "$LINENO" 'docker login'; }
 
 arguments=(--file base/Dockerfile --tag "$PLAN_BASE_TAG" --label "dev.dayfly.base=$PLAN_BASE_KEY")
 while IFS= read -r line; do
@@ -20,13 +28,6 @@ if [[ $PLAN_TARGET ]]; then arguments+=(--target "$PLAN_TARGET"); fi
 if [[ $PLAN_NETWORK ]]; then arguments+=(--network "$PLAN_NETWORK"); fi
 docker build "${arguments[@]}" base/context
 user=$(docker image inspect --format '{{.Config.User}}' "$PLAN_BASE_TAG")
-
-# The registry is the one that its token is for.
-read -r token registry < <(aws ecr get-authorization-token --output text \
-  --query 'authorizationData[0].[authorizationToken, proxyEndpoint]')
-registry=${registry#*://}
-image=$registry/dayfly/$DAYFLY_PROJECT:$PLAN_TAG
-base64 --decode <<<"$token" | cut -d: -f2 | docker login --username AWS --password-stdin "$registry"
 
 docker build --file layer/Dockerfile --tag "$image" --build-arg "DAYFLY_USER=${user:-root}" \
   ${PLAN_NETWORK:+--network "$PLAN_NETWORK"} --label "dev.dayfly.project=$PLAN_NAME" \
