@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -35,6 +33,7 @@ from dayfly.environment.plan import plan_image
 from dayfly.errors import AwsError, ImageError, UsageError
 from dayfly.project.load import Project
 from dayfly.project.settings import Settings
+from dayfly.runs.asker import user_name
 from dayfly.runs.request import ImageSource, PythonEnvironment, Request
 from dayfly.runs.store import Store
 
@@ -97,7 +96,7 @@ def _make_target(  # noqa: PLR0913 -- what was found out
         timeout_s=_timeout_s(settings, hardware),
         grace_s=settings.grace,
         hold_s=settings.keep_on_failure or 0.0,
-        owner=_owner(),
+        owner=user_name(),
         ssh_cidr=ssh_cidr,
         notify=settings.aws.notify or "",
         mirror=mirror,
@@ -205,10 +204,3 @@ def _timeout_s(settings: Settings, hardware: Hardware) -> float:
             f"{rest.total_seconds() / 60:.0f}.",
         )
     return min(asked, (lifetime - rest).total_seconds())
-
-
-def _owner() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, with an id that has no name
-        return f"user {os.getuid()}"

@@ -75,8 +75,8 @@ def agree(machine: MachineSource, *, yes: bool) -> None:
 
 def machine_lines(request: TaskRequest, why: str) -> list[tuple[str, str]]:
     """What a machine is, until when it lives, and what it costs at most."""
-    from dayfly.cli.plan import describe_cost, describe_deadline
-    from dayfly.cli.text import format_size
+    from dayfly.cli.plan import describe_cost
+    from dayfly.cli.text import describe_deadline, format_size
 
     machine = request.machine
     return [

@@ -190,7 +190,7 @@ def _plan(
     from dayfly.aws.builds import build_settings, plan_build
     from dayfly.aws.hardware import choose_hardware
     from dayfly.backends.ec2_workplace import wanted_arch
-    from dayfly.cli.leaving import user_name
+    from dayfly.runs.asker import user_name
 
     settings = build_settings(project.settings, instance=instance)
     hardware = choose_hardware(place.aws, place.base, settings, arch=wanted_arch(project), environ=os.environ)

@@ -127,7 +127,8 @@ def _on_machine(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    from dayfly.cli.lab_cloud import LabFlags, fetch_lab, lab_on_machine, stop_lab
+    from dayfly.cli.lab_begin import LabFlags
+    from dayfly.cli.lab_cloud import fetch_lab, lab_on_machine, stop_lab
     from dayfly.project.load import load_project
     from dayfly.project.units import parse_duration
 

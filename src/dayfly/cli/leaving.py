@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import threading
 from collections.abc import Callable
 
 import typer
 
 from dayfly.cli.text import is_terminal, to_stderr
+from dayfly.runs.asker import user_name
 from dayfly.runs.run import Run
+from dayfly.runs.state import State
 
 _ASKS_WITHIN_S = 3.0
+
+
+def watch_or_leave(run: Run, *, quiet: bool, as_json: bool) -> State | None:
+    """Watch a run that another process executes to its end; after Ctrl-C it is left, and the command ends."""
+    from dayfly.cli.views import choose_view
+    from dayfly.cli.watch import DetachedError, watch_elsewhere
+
+    try:
+        with choose_view(run, quiet=quiet, as_json=as_json) as view:
+            return watch_elsewhere(run, view)
+    except DetachedError:
+        leave_run(run)
+        raise typer.Exit(0) from None
 
 
 def leave_run(
@@ -44,11 +57,3 @@ def leave_run(
 
 def _ask() -> bool:
     return typer.confirm("Stop the run, and save what there is?", default=False, err=True)
-
-
-def user_name() -> str:
-    """Who asks, as the run's files will name them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, with an id that has no name
-        return f"user {os.getuid()}"

@@ -9,7 +9,7 @@ import typer
 
 from dayfly.cli.places import place_of
 from dayfly.cli.progress import describe_failure
-from dayfly.cli.text import format_duration, format_when, safe_text, to_stderr
+from dayfly.cli.text import describe_deadline, format_when, safe_text, to_stderr
 from dayfly.runs import layout
 from dayfly.runs.state import State
 
@@ -68,13 +68,6 @@ def _price(facts: MachineFacts, now: datetime) -> str:
         return "unknown when it was planned"
     looked_up = f", looked up {format_when(source.price_at, now)}" if source.price_at else ""
     return f"{dollars_per_hour(source.price_per_hour)} with disk and address{looked_up}"
-
-
-def describe_deadline(deadline: datetime, now: datetime) -> str:
-    """Absolute, in local time, and how long from now."""
-    left_s = (deadline - now).total_seconds()
-    distance = f"in {format_duration(left_s)}" if left_s >= 0 else f"{format_duration(-left_s)} ago"
-    return f"{deadline.astimezone():%Y-%m-%d %H:%M:%S %Z} ({distance})"
 
 
 def describe_end(end: MachineEnd) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dayfly.cli.leaving import user_name
 from dayfly.cli.options import (
     LocalOption,
     RunArgument,
@@ -18,6 +17,7 @@ from dayfly.cli.options import (
 )
 from dayfly.cli.text import safe_text, to_stderr
 from dayfly.errors import UsageError
+from dayfly.runs.asker import user_name
 
 if TYPE_CHECKING:
     from dayfly.aws.client import Aws

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from dayfly.cli.text import format_duration, format_size
+from dayfly.cli.text import describe_deadline, format_duration, format_size
 
 if TYPE_CHECKING:
     from dayfly.backends.creation import Submission
@@ -84,7 +84,7 @@ def machine_lines(request: Request, target: Ec2Target) -> list[tuple[str, str]]:
         ("machine", hardware.choice.describe()),
         ("where", f"{target.base.region}, {len(hardware.subnet_ids)} zones, {disk} disk, {machine.ami}"),
         ("timeout", format_duration(request.timeout_s or 0)),
-        ("gone by", describe_deadline(machine.deadline)),
+        ("gone by", describe_deadline(machine.deadline, request.created)),
         ("cost", describe_cost(request)),
     ]
     if machine.access:
@@ -92,12 +92,6 @@ def machine_lines(request: Request, target: Ec2Target) -> list[tuple[str, str]]:
     if target.ssh_cidr:
         lines.append(("ssh", f"port 22 is open to {target.ssh_cidr}"))
     return lines
-
-
-def describe_deadline(deadline: datetime, now: datetime | None = None) -> str:
-    """The deadline in local time, and how long from now."""
-    left = (deadline - (now or datetime.now(UTC))).total_seconds()
-    return f"{deadline.astimezone():%Y-%m-%d %H:%M %Z} at the latest (in {format_duration(left)})"
 
 
 def describe_cost(request: OnMachine) -> str:

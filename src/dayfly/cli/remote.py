@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from dayfly.cli.cloud_place import agree
-from dayfly.cli.plan import describe_cost, describe_deadline
-from dayfly.cli.text import is_terminal, to_stderr
+from dayfly.cli.plan import describe_cost
+from dayfly.cli.text import describe_deadline, is_terminal, to_stderr
 
 if TYPE_CHECKING:
     from dayfly.aws.stacks import StackEvent
@@ -55,7 +55,9 @@ def _say(submission: Submission) -> None:
     if request.machine is None or target is None:
         return
     to_stderr(target.hardware.choice.describe())
-    to_stderr(f"{describe_cost(request)}; gone by {describe_deadline(request.machine.deadline)}")
+    to_stderr(
+        f"{describe_cost(request)}; gone by {describe_deadline(request.machine.deadline, request.created)}"
+    )
 
 
 def _say_it_goes_on(run_id: str) -> None:
@@ -84,17 +86,10 @@ def _describe(event: StackEvent) -> str:
 
 
 def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
-    from dayfly.cli.leaving import leave_run
+    from dayfly.cli.leaving import watch_or_leave
     from dayfly.cli.summary import exit_with
-    from dayfly.cli.views import choose_view
-    from dayfly.cli.watch import DetachedError, watch_elsewhere
 
-    try:
-        with choose_view(run, quiet=quiet, as_json=as_json) as view:
-            state = watch_elsewhere(run, view)
-    except DetachedError:
-        leave_run(run)
-        raise typer.Exit(0) from None
+    state = watch_or_leave(run, quiet=quiet, as_json=as_json)
     if output == "-":
         with suppress(BrokenPipeError):
             sys.stdout.buffer.write(run.output_bytes())

@@ -199,16 +199,9 @@ def attach(
     store: StoreOption = None,
 ) -> None:
     """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""
-    from dayfly.cli.leaving import leave_run
+    from dayfly.cli.leaving import watch_or_leave
     from dayfly.cli.summary import exit_with
-    from dayfly.cli.views import choose_view
-    from dayfly.cli.watch import DetachedError, watch_elsewhere
 
     found = find_run(name, store)
-    try:
-        with choose_view(found, quiet=quiet, as_json=as_json) as view:
-            state = watch_elsewhere(found, view)
-    except DetachedError:
-        leave_run(found)
-        raise typer.Exit(0) from None
+    state = watch_or_leave(found, quiet=quiet, as_json=as_json)
     exit_with(found, state, quiet=quiet or as_json)

@@ -93,6 +93,13 @@ def format_when(moment: datetime, now: datetime | None = None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def describe_deadline(deadline: datetime, now: datetime) -> str:
+    """Absolute, in local time, and how long from `now`."""
+    left_s = (deadline - now).total_seconds()
+    distance = f"in {format_duration(left_s)}" if left_s >= 0 else f"{format_duration(-left_s)} ago"
+    return f"{deadline.astimezone():%Y-%m-%d %H:%M:%S %Z} ({distance})"
+
+
 def print_table(headings: list[str], rows: list[list[str]], notes: list[str] | None = None) -> None:
     """Rows under headings, columns as wide as they need, on stdout; `notes` has a line below each row."""
     cells = [headings, *rows]

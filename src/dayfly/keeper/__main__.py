@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dayfly.errors import StoreError
 from dayfly.keeper.keep import keep_run, lies_in
-from dayfly.keeper.spot import SpotWatch, metadata_endpoint
+from dayfly.keeper.spot import metadata_endpoint, watch_spot
 from dayfly.runs import layout
 from dayfly.runs.store import open_store
 
@@ -32,7 +32,7 @@ def main(run_dir: Path, store_url: str, environ: Mapping[str, str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     store = open_store(store_url, instance_credentials=True)
     spot = environ.get("DAYFLY_SPOT") == "true"
-    with SpotWatch(run_dir, metadata_endpoint(environ)) if spot else nullcontext():
+    with watch_spot(run_dir, metadata_endpoint(environ)) if spot else nullcontext():
         saved = keep_run(run_dir, store, deadline=_deadline(environ))
     if saved:
         if not lies_in(run_dir, store):

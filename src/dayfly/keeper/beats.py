@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from types import TracebackType
 
 from dayfly.errors import StoreError
+from dayfly.keeper.beside import beside
 from dayfly.runs.compat import UTC
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
@@ -53,25 +53,11 @@ class Pulse:
             self._said, self._beaten = state, self._clock()
 
 
-class Beating:
-    """A thread that beats as long as the `with` block lasts; afterwards nothing of it is on its way."""
+def beating(pulse: Pulse, *, look_s: float = LOOK_S) -> AbstractContextManager[None]:
+    """Beat in a thread of its own as long as the `with` block lasts."""
 
-    def __init__(self, pulse: Pulse, *, look_s: float = LOOK_S) -> None:
-        self._pulse = pulse
-        self._look_s = look_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="beats", daemon=True)
+    def beat(over: threading.Event) -> None:
+        while not over.wait(look_s):
+            pulse.beat()
 
-    def __enter__(self) -> Beating:  # noqa: PYI034 -- typing's Self is younger than Python 3.10
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._over.wait(self._look_s):
-            self._pulse.beat()
+    return beside(beat, name="beats")

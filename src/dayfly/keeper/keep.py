@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dayfly.errors import StoreError
-from dayfly.keeper.beats import Beating, Pulse
+from dayfly.keeper.beats import Pulse, beating
 from dayfly.keeper.carry import Carrier
 from dayfly.runs import layout
 from dayfly.runs.compat import UTC
@@ -38,7 +38,7 @@ def keep_run(  # noqa: PLR0913 -- its clock and its threads are passed in
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-    beating: Callable[[Pulse], AbstractContextManager[object]] = Beating,
+    beside: Callable[[Pulse], AbstractContextManager[object]] = beating,
 ) -> bool:
     """Carry the run in `run_dir` to `store` until it has ended; True when all of it is there.
 
@@ -46,7 +46,7 @@ def keep_run(  # noqa: PLR0913 -- its clock and its threads are passed in
     LAST_SAVE_WITHIN_S. Meanwhile the heart beats, whatever the carrying takes.
     """
     carrier = None if lies_in(run_dir, store) else Carrier(run_dir, store)
-    with beating(Pulse(store, run_dir.name, lambda: last_state(run_dir), clock)):
+    with beside(Pulse(store, run_dir.name, lambda: last_state(run_dir), clock)):
         _carry_until_result(run_dir, store, carrier, clock, sleep)
         until = deadline if deadline is not None else clock() + LAST_SAVE_WITHIN_S
         _wait_for_runner(run_dir, until, clock, sleep)

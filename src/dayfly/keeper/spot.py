@@ -6,14 +6,15 @@ import json
 import secrets
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from dayfly.keeper.beside import beside
 from dayfly.runs import layout
 from dayfly.runs.compat import UTC
 
@@ -75,35 +76,21 @@ def ask_to_stop(run_dir: Path, notice: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class SpotWatch:
-    """A thread that looks for a notice as long as the `with` block lasts."""
+def watch_spot(run_dir: Path, endpoint: str, *, look_s: float = LOOK_S) -> AbstractContextManager[None]:
+    """Look for a notice, in a thread of its own, as long as the `with` block lasts."""
+    service = MetadataService(endpoint)
 
-    def __init__(self, run_dir: Path, endpoint: str, *, look_s: float = LOOK_S) -> None:
-        self._run_dir = run_dir
-        self._service = MetadataService(endpoint)
-        self._look_s = look_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="spot", daemon=True)
-
-    def __enter__(self) -> SpotWatch:  # noqa: PYI034 -- typing's Self is younger than Python 3.10
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def watch(over: threading.Event) -> None:
         while True:
-            notice = self._service.spot_notice()
+            notice = service.spot_notice()
             if notice is not None:
                 try:
-                    ask_to_stop(self._run_dir, notice)
+                    ask_to_stop(run_dir, notice)
                 except OSError:
                     pass  # the disk is full: the next look tries again
                 else:
                     return
-            if self._over.wait(self._look_s):
+            if over.wait(look_s):
                 return
+
+    return beside(watch, name="spot")

@@ -11,11 +11,11 @@ from dayfly.aws.machine_facts import MachineFacts, load_machine_facts
 from dayfly.aws.teardown import MachineEnd, Teardown
 from dayfly.cli.details import print_details, to_json
 from dayfly.cli.machine_details import (
-    describe_deadline,
     describe_end,
     machine_commands,
     print_machine_failure,
 )
+from dayfly.cli.text import describe_deadline
 from dayfly.errors import AwsError
 from dayfly.runs import layout
 from dayfly.runs.run import Run

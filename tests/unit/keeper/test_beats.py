@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from dayfly.keeper.beats import BEAT_S, Beating, Pulse
+from dayfly.keeper.beats import BEAT_S, Pulse, beating
 from dayfly.keeper.keep import keep_run
 from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
@@ -63,7 +63,7 @@ def test_it_never_says_that_a_run_has_ended_before_everything_is_there() -> None
 
 def test_after_the_block_nothing_is_on_its_way() -> None:
     store = recording_store()
-    with Beating(Pulse(store, RUN_ID, lambda: State.RUNNING), look_s=0.001):
+    with beating(Pulse(store, RUN_ID, lambda: State.RUNNING), look_s=0.001):
         wait_for(lambda: beats(store))
     assert not any(thread.name == "beats" for thread in threading.enumerate())
 
@@ -101,11 +101,9 @@ def test_the_heart_beats_while_an_upload_takes_long(tmp_path: Path) -> None:
         """The lock is held by this process: the keeper waits for its runner until time is up."""
         clock.now += 1000
 
-    def beating(pulse: Pulse) -> Beating:
-        return Beating(pulse, look_s=0.001)
-
+    often = functools.partial(beating, look_s=0.001)
     keeper = threading.Thread(
-        target=keep_run, args=(run_dir, store), kwargs={"clock": clock, "sleep": sleep, "beating": beating}
+        target=keep_run, args=(run_dir, store), kwargs={"clock": clock, "sleep": sleep, "beside": often}
     )
     keeper.start()
     for number in range(1, 4):

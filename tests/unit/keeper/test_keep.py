@@ -107,7 +107,7 @@ def script() -> Script:
 
 def keep_with(run_dir: Path, store: RecordingStore, script: Script, *, deadline: float | None = None) -> bool:
     return keep_run(
-        run_dir, store, deadline=deadline, clock=script.clock, sleep=script.sleep, beating=script.beating
+        run_dir, store, deadline=deadline, clock=script.clock, sleep=script.sleep, beside=script.beating
     )
 
 

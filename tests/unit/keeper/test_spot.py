@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.keeper.spot import MetadataService, SpotWatch, ask_to_stop, metadata_endpoint
+from dayfly.keeper.spot import MetadataService, ask_to_stop, metadata_endpoint, watch_spot
 from dayfly.runner.ending import read_stop
 from dayfly.runs import layout
 from dayfly.runs.result import Reason
@@ -100,7 +100,7 @@ def test_no_proxy_comes_between(metadata: Metadata, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_notice_ends_the_run_as_taken_back_by_aws(metadata: Metadata, tmp_path: Path) -> None:
-    with SpotWatch(tmp_path, metadata.url, look_s=0.01):
+    with watch_spot(tmp_path, metadata.url, look_s=0.01):
         wait_for(lambda: any(one.startswith("GET") for one in metadata.asked))
         assert not (tmp_path / layout.STOP).exists()
         metadata.notice = json.dumps(NOTICE)
@@ -120,7 +120,7 @@ def test_who_has_asked_for_the_end_before_keeps_his_word(tmp_path: Path) -> None
 
 
 def test_the_watch_ends_with_the_run(metadata: Metadata, tmp_path: Path) -> None:
-    with SpotWatch(tmp_path, metadata.url, look_s=60):
+    with watch_spot(tmp_path, metadata.url, look_s=60):
         pass
     assert not any(thread.name == "spot" for thread in threading.enumerate())
 
