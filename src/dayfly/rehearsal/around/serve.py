@@ -17,7 +17,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from .metadata import ADDRESS, Metadata, Served, serve
+from .metadata import Metadata, Served
+from .metadata_http import ADDRESS, serve
 from .registry import start_registry, tell_of_pushes
 
 _TLS = Path("/tls")
@@ -84,11 +85,13 @@ def know_instance(api: Api, metadata: Metadata, told: dict[str, Any]) -> None:
     known: list[dict[str, Any]] = []
 
     def describe() -> dict[str, Any]:
-        """Nothing of it changes while it lives."""
+        """Nothing of it changes while it lives. Raises OSError."""
         if not known:
             standing = api.ask("GET", "/_dayfly/instances")
             known.extend(one for one in standing if one["InstanceId"] == instance_id)
-        return {**known[0], **told.get("more", {})} if known else {}
+        if not known:
+            raise ConnectionError(instance_id)
+        return {**known[0], **told.get("more", {})}
 
     def credentials(lifetime_s: int) -> dict[str, str]:
         body = {"role_arn": told["role_arn"], "session": instance_id, "lifetime_s": lifetime_s}
@@ -107,6 +110,8 @@ def obey(api: Api, metadata: Metadata, told: dict[str, Any]) -> None:
         metadata.instances.pop(told["address"], None)
     elif told["do"] == "spot":
         metadata.instances[told["address"]].spot_at = told["time"]
+    elif told["do"] == "credentials":
+        metadata.instances[told["address"]].renew_credentials(int(told["lifetime_s"]))
     elif told["do"] == "metadata":
         metadata.answers = bool(told["answers"])
 
