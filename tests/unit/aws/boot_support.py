@@ -21,6 +21,7 @@ NAMES = (
     *("mkdir", "sed", "ln", "stat", "head", "tail", "cat", "chmod", "touch", "flock", "git", "tar"),
     *("sha256sum", "mv", "od", "tr", "cut", "grep", "base64"),
 )
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 HEADER = "#!/bin/bash\numask 077\n# what the user data begins with\n"
 COMMIT = "a" * 40
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/dayfly/p@sha256:" + "b" * 64
@@ -76,6 +77,8 @@ class Machine:
     folder: Path
     environment: dict[str, str] = field(default_factory=run_environment)
     programs: tuple[str, ...] = NAMES
+    path: str = SYSTEM_PATH
+    """Where programs that have no stand-in are."""
 
     def __post_init__(self) -> None:
         self.fake = self.folder / "fake"
@@ -112,8 +115,8 @@ class Machine:
     def variables(self, **more: str) -> dict[str, str]:
         """The environment of what runs."""
         return {
-            "PATH": f"{self.fake / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "REAL_PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self.fake / 'bin'}:{self.path}",
+            "REAL_PATH": SYSTEM_PATH,
             "FAKE": str(self.fake),
             "DAYFLY_ROOT": str(self.root),
             "TMPDIR": str(self.folder),
@@ -209,3 +212,14 @@ class Machine:
         assert deleted, self.log
         assert off, self.log
         assert deleted[0] < off[0]
+
+
+def path_without(name: str, folder: Path) -> str:
+    """A folder that leads to every program of this machine but one."""
+    folder.mkdir()
+    for directory in SYSTEM_PATH.split(":"):
+        for program in Path(directory).iterdir():
+            link = folder / program.name
+            if program.name != name and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 from importlib import resources
@@ -24,7 +23,7 @@ from dayfly.aws.boot import boot_script, lab_context
 from dayfly.runs.result import Reason, Result
 from dayfly.runs.state import State
 from dayfly.runs.status import state_of_size
-from tests.unit.aws.boot_support import HEADER, IMAGE, NAMES, Machine, run_environment
+from tests.unit.aws.boot_support import HEADER, IMAGE, NAMES, Machine, path_without, run_environment
 from tests.unit.support import RUN_ID, wait_for
 
 STEPS = ["armed", "logged", "store", "docker", "fetched", "pulling", "pulled", "started", "saved", "goodbye"]
@@ -212,17 +211,17 @@ class TestARun:
         assert len(options(notebook_call(machine), "--mount")) == 1
 
     def test_docker_is_installed_where_it_is_missing(self, tmp_path: Path) -> None:
-        machine = Machine(tmp_path, programs=tuple(name for name in NAMES if name != "apt-get"))
+        programs = tuple(name for name in NAMES if name != "apt-get")
+        machine = Machine(tmp_path, programs=programs, path=path_without("docker", tmp_path / "programs"))
         (machine.fake / "bin" / "docker").rename(machine.fake / "docker-to-be")
         (machine.fake / "bin" / "dnf").unlink()
         (machine.fake / "bin" / "dnf").write_text(
             '#!/bin/bash\necho "dnf $*" >>"$FAKE/calls"\nln -s "$FAKE/docker-to-be" "$FAKE/bin/docker"\n'
         )
         (machine.fake / "bin" / "dnf").chmod(0o755)
-        if shutil.which("docker", path="/usr/sbin:/usr/bin:/sbin:/bin"):
-            pytest.skip("this machine has a Docker of its own where machines have it")
         machine.boot()
         assert machine.called("dnf") == ["dnf install -y -q docker"]
+        assert machine.steps == STEPS
 
 
 class TestTheEnd:
