@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from dayfly.cli.options import JsonOption, LocalOption, RunArgument, StoreOption
 from dayfly.cli.text import to_stderr
 
 if TYPE_CHECKING:
+    from dayfly.aws.client import Aws
     from dayfly.report.timeline import Timeline
     from dayfly.report.timeline_phases import Told
     from dayfly.runs.run import Run
@@ -30,25 +32,25 @@ def timeline(
     local: LocalOption = False,
 ) -> None:
     """Show where the time of a run went, from submission to the end of its machine."""
+    from dayfly.cli.options import open_aws_of_project
     from dayfly.report.timeline import to_json
     from dayfly.report.timeline_phases import make_timeline
 
     run = find_run(name, store, local=local)
-    made = make_timeline(_ask(run), datetime.now(UTC))
+    made = make_timeline(ask_of_run(run, open_aws_of_project), datetime.now(UTC))
     if svg is not None:
-        _write_svg(made, svg)
+        write_svg(made, svg)
     elif as_json:
         typer.echo(json.dumps(to_json(made), indent=1))
     elif made.phases:
-        _print(made)
+        print_timeline(made)
     else:
         to_stderr(f"Nothing is known of {run.run_id} but that it was asked for.")
 
 
-def _ask(run: Run) -> Told:
+def ask_of_run(run: Run, open_aws: Callable[[], Aws]) -> Told:
     """All that is told of the run; without an answer of AWS, what its store has."""
     from dayfly.aws.machine_facts import load_record, load_stack_events
-    from dayfly.cli.options import open_aws_of_project
     from dayfly.errors import DayflyError
     from dayfly.report.timeline_phases import Told
     from dayfly.runs.follow import MachineReader
@@ -59,7 +61,7 @@ def _ask(run: Run) -> Told:
     stack = []
     if record is not None:
         try:
-            stack = load_stack_events(open_aws_of_project(), record)
+            stack = load_stack_events(open_aws(), record)
         except DayflyError as error:
             to_stderr(f"warning: what CloudFormation did is left out: {error.what}")
     return Told(
@@ -72,7 +74,8 @@ def _ask(run: Run) -> Told:
     )
 
 
-def _write_svg(made: Timeline, file: Path) -> None:
+def write_svg(made: Timeline, file: Path) -> None:
+    """The picture as a file. Raises UsageError when it cannot be written."""
     from dayfly.cli.text import format_duration
     from dayfly.errors import UsageError
     from dayfly.report.timeline_svg import render_svg
@@ -84,7 +87,8 @@ def _write_svg(made: Timeline, file: Path) -> None:
     typer.echo(str(file))
 
 
-def _print(made: Timeline) -> None:
+def print_timeline(made: Timeline) -> None:
+    """The picture in the terminal."""
     from rich.console import Console
 
     from dayfly.cli.text import format_duration, safe_text
