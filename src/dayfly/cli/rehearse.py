@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +17,14 @@ from dayfly.cli import run_options as options
 from dayfly.cli.text import format_duration, format_size, safe_text, style_state, to_stderr
 
 if TYPE_CHECKING:
+    from dayfly.backends.asked import Asked
     from dayfly.project.load import Project
     from dayfly.rehearsal.session import Rehearsal
     from dayfly.rehearsal.verdict import Verdict
-    from dayfly.runs.run import Run
 
 _TIMEOUT_S = 600.0
 """Of a rehearsed run for which none is set."""
+_GONE_WITHIN_S = 60.0
 
 BaseOption = Annotated[
     str | None,
@@ -43,6 +45,13 @@ def rehearse(
     timeout: options.TimeoutOption = None,
     commit: options.CommitOption = None,
     dirty: options.DirtyOption = False,
+    build: Annotated[
+        bool, typer.Option("--build", help="Rehearse the build of the project's image instead.")
+    ] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FILE", help="Write a picture of the timeline.", show_default=False),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Let machine and AWS stand until Enter, for a look around.")
     ] = False,
@@ -56,39 +65,42 @@ def rehearse(
     It needs a Docker engine and no AWS account, and costs nothing. The exit code is that of the run; 1 when
     something of the machine was left over.
     """
+    from dayfly.cli.asking import build_echo
     from dayfly.environment.docker import Docker
     from dayfly.errors import UsageError
     from dayfly.project.load import load_project
     from dayfly.rehearsal.image import DEFAULT_BASE
     from dayfly.rehearsal.session import start_rehearsal
 
-    if notebook is None:
-        raise UsageError("Which notebook?", hint="Name it: dayfly rehearse NOTEBOOK")
+    if (notebook is None) is not build:
+        raise UsageError("Name a notebook, or say --build.", hint="dayfly rehearse NOTEBOOK")
     project = _bounded(load_project(Path.cwd(), os.environ, {"timeout": timeout}))
-    asked = _asked(notebook, parameter, parameters_file, commit=commit, dirty=dirty, quiet=quiet or as_json)
-    echo = asked.echo
+    echo = build_echo(quiet=quiet or as_json)
     began = time.monotonic()
     with start_rehearsal(
         project,
         Docker(environ=dict(os.environ)),
         image_base=machine_base or DEFAULT_BASE,
         keep=keep or shell,
+        with_image=not build,
         echo=lambda line: echo(safe_text(line, colours=True)),
     ) as rehearsal:
         echo(f"An AWS of the rehearsal's own is up after {format_duration(time.monotonic() - began)}.")
-        from dayfly.backends.submission import plan_submission
-
-        submission = plan_submission(asked, rehearsal.project, os.environ, datetime.now(UTC))
-        verdict = _perform(rehearsal, submission, quiet=quiet or as_json, keep=keep or shell)
+        if notebook is None:
+            verdict = _perform_build(rehearsal, as_json=as_json)
+        else:
+            asked = _asked(notebook, parameter, parameters_file, commit=commit, dirty=dirty, echo=echo)
+            verdict = _perform(rehearsal, asked, quiet=quiet or as_json, keep=keep or shell)
         took = time.monotonic() - began
         if as_json:
-            typer.echo(
-                json.dumps({**asdict(verdict), "clean": verdict.clean, "took_s": round(took, 2)}, default=str)
-            )
+            facts = {**asdict(verdict), "clean": verdict.clean, "took_s": round(took, 2)}
+            typer.echo(json.dumps(facts, default=str))
         else:
+            if notebook is not None:
+                _show_timeline(rehearsal, verdict, svg=svg, quiet=quiet)
             print_verdict(verdict, took_s=took)
         if keep or shell:
-            _look_around(rehearsal, verdict.run_id, shell=shell)
+            _look_around(rehearsal, verdict.machine_id, shell=shell)
     raise typer.Exit(_exit_code(verdict, kept=keep or shell))
 
 
@@ -101,10 +113,16 @@ def _bounded(project: Project) -> Project:
 
 
 def _asked(
-    notebook: str, parameters: list[str], files: list[Path], *, commit: str | None, dirty: bool, quiet: bool
-) -> Any:
+    notebook: str,
+    parameters: list[str],
+    files: list[Path],
+    *,
+    commit: str | None,
+    dirty: bool,
+    echo: Callable[[str], None],
+) -> Asked:
     from dayfly.backends.asked import Asked
-    from dayfly.cli.asking import ask_about_changes, build_echo
+    from dayfly.cli.asking import ask_about_changes
     from dayfly.cli.options import parse_parameters
 
     return Asked(
@@ -114,34 +132,76 @@ def _asked(
         commit=commit,
         dirty=dirty,
         on_dirty=ask_about_changes(),
-        echo=build_echo(quiet=quiet),
+        echo=echo,
     )
 
 
-def _perform(rehearsal: Rehearsal, submission: Any, *, quiet: bool, keep: bool) -> Verdict:
+def _perform(rehearsal: Rehearsal, asked: Asked, *, quiet: bool, keep: bool) -> Verdict:
     """Submit, follow to the end, and judge."""
     from dayfly.backends.creation import create_run
     from dayfly.backends.ec2 import start_ec2
+    from dayfly.backends.submission import plan_submission
     from dayfly.cli.remote import show_creation
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import watch_elsewhere
     from dayfly.rehearsal.verdict import judge
 
+    submission = plan_submission(asked, rehearsal.project, os.environ, datetime.now(UTC))
     target = submission.target
+    if target is None:
+        raise ValueError("a run on a machine has a target")
     request = create_run(target.store, submission)
     with show_creation(quiet=quiet) as on_event:
-        run: Run = start_ec2(target.store, request, target, on_event=on_event).run
+        run = start_ec2(target.store, request, target, on_event=on_event).run
     with choose_view(run, quiet=quiet, as_json=False) as view:
         watch_elsewhere(run, view)
-    return judge(rehearsal, run.run_id, ended_at=time.monotonic(), within_s=0.0 if keep else 60.0)
+    within_s = 0.0 if keep else _GONE_WITHIN_S
+    return judge(rehearsal, run.run_id, ended_at=time.monotonic(), within_s=within_s)
+
+
+def _perform_build(rehearsal: Rehearsal, *, as_json: bool) -> Verdict:
+    """Let a machine build and push the project's image, and judge."""
+    from dayfly.cli.image_cloud import build_on_machine
+    from dayfly.rehearsal.verdict import judge
+
+    timeout_s = rehearsal.project.settings.timeout or _TIMEOUT_S
+    build_on_machine(
+        rehearsal.project,
+        instance=None,
+        timeout_s=timeout_s,
+        detach=False,
+        dry_run=False,
+        yes=True,
+        as_json=as_json,
+    )
+    (machine,) = rehearsal.instances.machines.values()
+    return judge(rehearsal, machine.run_id, ended_at=time.monotonic())
+
+
+def _show_timeline(rehearsal: Rehearsal, verdict: Verdict, *, svg: Path | None, quiet: bool) -> None:
+    from dayfly.cli.timeline import ask_of_run, print_timeline, write_svg
+    from dayfly.report.timeline_phases import make_timeline
+    from dayfly.runs.run import Run
+
+    told = ask_of_run(Run(verdict.machine_id, rehearsal.store), lambda: rehearsal.aws)
+    made = make_timeline(told, datetime.now(UTC))
+    if svg is not None:
+        write_svg(made, svg)
+    if not quiet:
+        print_timeline(made)
+        typer.echo()
 
 
 def print_verdict(verdict: Verdict, *, took_s: float) -> None:
     """The end of a rehearsal, on stdout."""
-    rows = [
-        ("notebook", f"{style_state(verdict.state)}{_reason(verdict)}"),
-        ("cells", f"{verdict.cells_done} of {verdict.cells} executed"),
-        ("output", format_size(verdict.output_bytes) if verdict.output_bytes else "none"),
+    rows = []
+    if verdict.state is not None:
+        rows = [
+            ("notebook", f"{style_state(verdict.state)}{_reason(verdict)}"),
+            ("cells", f"{verdict.cells_done} of {verdict.cells} executed"),
+            ("output", format_size(verdict.output_bytes) if verdict.output_bytes else "none"),
+        ]
+    rows += [
         ("machine", _machine(verdict)),
         ("stack", verdict.stack),
         ("schedule", f"{verdict.schedule} (the clock was moved past the deadline)"),
@@ -198,4 +258,4 @@ def _look_around(rehearsal: Rehearsal, run_id: str, *, shell: bool) -> None:
 def _exit_code(verdict: Verdict, *, kept: bool) -> int:
     if not kept and not verdict.clean:
         return 1
-    return verdict.state.exit_code if verdict.state is not None else 1
+    return verdict.state.exit_code if verdict.state is not None else 0

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from dayfly.aws.deadline import INSISTS
 from dayfly.aws.names import PROJECT_TAG, machine_stack_name
 from dayfly.rehearsal.session import Rehearsal
 from dayfly.rehearsal.surroundings import LABEL
@@ -25,7 +24,8 @@ _AFTER_S = 700.0
 class Verdict:
     """How a rehearsed run ended. Sizes are bytes; `gone_after_s` counts from the run's end."""
 
-    run_id: str
+    machine_id: str
+    """The run's id, or that of a build or lab, which have no cells and no output."""
     state: State | None
     reason: str
     message: str
@@ -50,27 +50,30 @@ class Verdict:
         return self.gone_after_s is not None and self.stack == "gone" and not self.left_over
 
 
-def judge(rehearsal: Rehearsal, run_id: str, *, ended_at: float, within_s: float = _GONE_WITHIN_S) -> Verdict:
+def judge(
+    rehearsal: Rehearsal, machine_id: str, *, ended_at: float, within_s: float = _GONE_WITHIN_S
+) -> Verdict:
     """Wait for the machine's end, let the deadline pass, and look at what there is.
 
     `ended_at` is when the run's end was seen (`time.monotonic`). The emulated clock moves past the deadline,
     so that the schedule does what it would do then.
     """
-    run = Run(run_id, rehearsal.store)
-    machines = [one for one in rehearsal.instances.machines.values() if one.run_id == run_id]
+    machines = [one for one in rehearsal.instances.machines.values() if one.run_id == machine_id]
     _wait(lambda: all(one.gone is not None for one in machines), within_s)
     standing = [one for one in machines if one.gone is None]
     gone = max((one.gone for one in machines if one.gone is not None), default=ended_at)
-    stack = _look_at_stack(rehearsal, run_id)
-    _pass_deadline(rehearsal, run)
-    schedule = _look_at_schedules(rehearsal, run_id)
-    result, machine = run.result, run.request.machine
+    stack = _look_at_stack(rehearsal, machine_id)
+    run = _run(rehearsal, machine_id)
+    request = run.request if run is not None else None
+    _let_schedules_pass(rehearsal, machine_id)
+    schedule = ", ".join(_schedules(rehearsal, machine_id)) or "gone"
+    result = run.result if run is not None else None
     lived = max((one.lived_s() for one in machines), default=0.0)
-    price = machine.price_per_hour if machine is not None else None
-    output = rehearsal.store.get(layout.run_key(run_id, layout.OUTPUT))
+    price = request.machine.price_per_hour if request is not None and request.machine is not None else None
+    output = rehearsal.store.get(layout.run_key(machine_id, layout.OUTPUT))
     return Verdict(
-        run_id=run_id,
-        state=run.state,
+        machine_id=machine_id,
+        state=run.state if run is not None else None,
         reason=str(result.reason) if result is not None else "",
         message=result.message if result is not None else "",
         cells_done=result.cells.executed if result is not None else 0,
@@ -84,6 +87,12 @@ def judge(rehearsal: Rehearsal, run_id: str, *, ended_at: float, within_s: float
         lived_s=lived,
         cost=None if price is None else price * Decimal(str(round(lived, 3))) / 3600,
     )
+
+
+def _run(rehearsal: Rehearsal, machine_id: str) -> Run | None:
+    """The run; None for a build or a lab."""
+    there = rehearsal.store.exists(layout.run_key(machine_id, layout.REQUEST))
+    return Run(machine_id, rehearsal.store) if there else None
 
 
 def find_left_over(rehearsal: Rehearsal) -> tuple[str, ...]:
@@ -111,17 +120,18 @@ def _look_at_stack(rehearsal: Rehearsal, run_id: str) -> str:
     return ", ".join(found) or "gone"
 
 
-def _look_at_schedules(rehearsal: Rehearsal, run_id: str) -> str:
+def _schedules(rehearsal: Rehearsal, machine_id: str) -> list[str]:
     listed = rehearsal.aws.scheduler.list_schedules(GroupName=rehearsal.base.schedule_group)["Schedules"]
-    return ", ".join(one["Name"] for one in listed if one["Name"].startswith(run_id)) or "gone"
+    return [one["Name"] for one in listed if one["Name"].startswith(machine_id)]
 
 
-def _pass_deadline(rehearsal: Rehearsal, run: Run) -> None:
-    machine = run.request.machine
-    if machine is None:
-        return
-    left = machine.deadline - rehearsal.aws.now() + INSISTS
-    rehearsal.around.emulator.let_pass(max(left.total_seconds(), 0.0) + _AFTER_S)
+def _let_schedules_pass(rehearsal: Rehearsal, machine_id: str) -> None:
+    """Move the clock until the schedules of the machine have come, insisted, and gone."""
+    group = rehearsal.base.schedule_group
+    for name in _schedules(rehearsal, machine_id):
+        end = rehearsal.aws.scheduler.get_schedule(Name=name, GroupName=group)["EndDate"]
+        left = (end - rehearsal.aws.now()).total_seconds() + _AFTER_S
+        rehearsal.around.emulator.let_pass(max(left, 0.0))
 
 
 def _wait(look: Callable[[], bool], within_s: float) -> None:
