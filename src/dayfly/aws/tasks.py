@@ -178,12 +178,15 @@ class _Streams:
         return self._machine.requests + self._log.requests
 
     def read(self) -> Iterator[Told]:
-        """What is new: first the text, which comes before the step that it belongs to is done."""
+        """What is new: first the text, which comes before the step that it belongs to is done.
+
+        The machine saves the text before the step, so it is read after it: none is missed.
+        """
+        lines = (self._rest + self._machine.read()).split(b"\n")
+        self._rest = lines.pop()
         text, whole, self._cut = (self._cut + self._log.read()).rpartition(b"\n")
         if whole:
             yield {"type": "text", "text": text.decode("utf-8", "replace")}
-        lines = (self._rest + self._machine.read()).split(b"\n")
-        self._rest = lines.pop()
         for line in lines:
             try:
                 told = json.loads(line)

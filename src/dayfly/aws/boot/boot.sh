@@ -54,14 +54,15 @@ warn() {
 }
 record() { # LINE COMMAND: the first failure is told
   mkdir "$R/failed" || return 0
-  json "$(tail -c 400 "$R/log")"
+  json "$(tail -c 400 "${SAID-$R/log}")"
   local said=$REPLY
   json "$2"
   tell failed "\"step\": \"$STEP\", \"line\": $1, \"command\": \"$REPLY\", \"reason\": \"$REASON\", \"message\": \"$said\""
-  echo "\"message\": \"The machine failed in step $STEP, line $1 of boot.sh: $REPLY: $said\", \"reason\": \"$REASON\"" >"$R/failed/why"
+  echo "\"message\": \"The machine failed in step $STEP, line $1 of ${IN-boot.sh}: $REPLY: $said\", \"reason\": \"$REASON\"" >"$R/failed/why"
 }
 failed() {
   trap - ERR
+  [[ ${BASH_SOURCE[1]} != "$W"/task/* ]] || IN=$TASK.sh
   echo "line $1: $2"
   record "$1" "$2"
   exit 1
@@ -80,9 +81,9 @@ push() { # FILE NAME SUFFIX: what is new, as a chunk named by the byte it begins
   head -c "$size" "$1" | tail -c "+$((sent + 1))" | "${S3[@]}" - "$STORE/$2/$name.$3"
   echo "$size" >"$1.sent"
 }
-push_all() {
-  push "$R/machine.jsonl" machine jsonl
+push_all() { # whoever reads a step finds the text that came before it
   if [[ -e $R/output ]]; then push "$R/output" log txt; fi
+  push "$R/machine.jsonl" machine jsonl
 }
 beat() { # STATE NUMBER: the size says the state (runs/status.py)
   now
@@ -173,6 +174,7 @@ work() {
   if [[ $TASK == run ]]; then
     run
   else
+    SAID=$R/output
     # shellcheck source=/dev/null
     source "$W/task/$TASK.sh" >>"$R/output" 2>&1
   fi
