@@ -66,7 +66,10 @@ def load_project(
             values[key] = _Value(raw, f"{file.name}, line {_line_of(text, key, file.name == PYPROJECT)}")
     for variable, raw in sorted(environ.items()):
         if variable.startswith(_PREFIX) and variable not in RESERVED_VARIABLES:
-            values[variable.removeprefix(_PREFIX).lower()] = _Value(raw, f"environment, {variable}")
+            name = variable.removeprefix(_PREFIX).lower()
+            value = _Value(raw, f"environment, {variable}")
+            if not _set_in_table(values, name, value):
+                values[name] = value
     for key, raw in (flags or {}).items():
         if raw is not None:
             values[key] = _Value(raw, f"flag, --{key.replace('_', '-')}")
@@ -77,6 +80,17 @@ def load_project(
     sources = {key: values[key].source if key in values else "default" for key in Settings.model_fields}
     root = found[0].parent if found else None
     return Project(root=root, file=found[0] if found else None, settings=settings, sources=sources)
+
+
+def _set_in_table(values: dict[str, _Value], name: str, value: _Value) -> bool:
+    """Set `image_base` in the table `image`, and so on; False when it is no setting of a table."""
+    table, _, key = name.partition("_")
+    if table not in _TABLES or key not in _TABLES[table].model_fields:
+        return False
+    before = values.get(table)
+    known = before.raw if before is not None and isinstance(before.raw, dict) else {}
+    values[table] = _Value({**known, key: value.raw}, value.source)
+    return True
 
 
 def _find_file(start: Path) -> tuple[Path, dict[str, Any], str] | None:

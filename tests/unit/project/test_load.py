@@ -180,3 +180,23 @@ def test_with_one_setting_asked_for_a_mistake_in_another_is_no_error(tmp_path: P
     (tmp_path / "dayfly.toml").write_text('timout = 3\nstore = "runs"\n')
     project = load_project(tmp_path, {"DAYFLY_GRACE": "never"}, only="store")
     assert project.settings.store == "runs"
+
+
+class TestVariablesOfTables:
+    def test_a_setting_of_a_table_has_a_variable(self, tmp_path: Path) -> None:
+        write(tmp_path, '[image]\nnetwork = "host"\nbase = "debian"\n')
+        image = load_project(tmp_path, {"DAYFLY_IMAGE_BASE": "ubuntu"}).settings.image
+        assert (image.base, image.network) == ("ubuntu", "host")
+
+    def test_it_needs_no_table_in_a_file(self, tmp_path: Path) -> None:
+        project = load_project(tmp_path, {"DAYFLY_AWS_REGION": "eu-central-1"})
+        assert project.settings.aws.region == "eu-central-1"
+        assert project.sources["aws"] == "environment, DAYFLY_AWS_REGION"
+
+    def test_a_wrong_value_names_the_variable(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="DAYFLY_AWS_ACCESS"):
+            load_project(tmp_path, {"DAYFLY_AWS_ACCESS": "perhaps"})
+
+    def test_a_name_that_no_table_has_is_an_unknown_setting(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="Unknown setting 'image_bas'"):
+            load_project(tmp_path, {"DAYFLY_IMAGE_BAS": "debian"})
