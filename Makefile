@@ -27,6 +27,8 @@ uv:
 demo: uv ## run examples/quickstart.ipynb and say where the result is
 	$(RUN) --no-default-groups --group demo dayfly run examples/quickstart.ipynb
 	@echo "dayfly is in .venv/bin here: look at the notebook with .venv/bin/dayfly open last"
+	@if docker version >/dev/null 2>&1; then \
+	  echo "There is a Docker engine: see the same notebook on a machine of the cloud, rehearsed here: make rehearsal"; fi
 
 test: uv ## run all tests; ARGS="-k words" runs some
 	@scripts/system-packages.sh
