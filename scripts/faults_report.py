@@ -1,0 +1,177 @@
+# ruff: noqa: INP001 -- a script, in no package
+"""Write docs/faults.md from what the tests of faults have found: `faults_report.py RECORDS`.
+
+`make faults` runs the tests and then this. Which rows there are is said here; what was found, by the tests.
+"""
+
+# ruff: noqa: E501 -- a row of the table is a line
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
+Records = list[dict[str, Any]]
+
+HEAD = """\
+# Faults
+
+What may go wrong, and what is left then. This page is written by `make faults`, from the tests that make each
+fault happen; run it yourself to see it hold.
+
+**left**: what the user has of the output. **gone**: when the machine is gone. **told**: by `dayfly show`. Both the first and
+the second say what must be, and, where a machine took part, what was found: on a rehearsed one, which boots the real
+boot script under systemd in a container beside an emulated AWS ([evidence](evidence.md)). Seconds are those of the
+machine that wrote this page, and count from the fault; no AWS was part of it.
+
+`dayfly rehearse NOTEBOOK --fault NAME` lets a notebook of yours meet one; `--fault list` names them.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One fault. What must be: `left` F (all), P (a valid partial notebook that says how far it came), - (nothing)."""
+
+    number: int
+    fault: str
+    how: str
+    left: str
+    gone: str
+    told: str
+    why_not: str = ""
+    """Why no test proves it."""
+
+
+def _rows(*lines: tuple[str, str, str, str, str]) -> tuple[Row, ...]:
+    return tuple(
+        Row(number=number, fault=fault, how=how, left=left, gone=gone, told=told)
+        for number, (fault, how, left, gone, told) in enumerate(lines, 1)
+    )
+
+
+ALL, PART, NONE = "all", "a valid part", "nothing"
+NOW, DEADLINE, NEVER_MADE = "now", "by the deadline", "none was made"
+# fmt: off
+ROWS = _rows(
+    ("a cell raises", "notebook", ALL, NOW, "failed: the cell and its traceback"),
+    ("`sys.exit(3)`, `os._exit(3)` in a cell", "notebook", PART, NOW, "failed; kernel_died"),
+    ("the kernel is out of memory", "memory limit of the container", PART, NOW, "kernel_died, memory limit"),
+    ("a cell hangs and ignores interrupts", "notebook", PART, DEADLINE, "timed_out"),
+    ("the kernelspec is missing", "notebook", NONE, NOW, "kernel_missing, and which there are"),
+    ("a cell prints without end", "notebook", "all, cut with a note", NOW, "truncated"),
+    ("saving is slow", "slow storage", "a valid part; a minute lost at most", NOW, "a warning"),
+    ("the runner is killed in the middle of a write", "SIGKILL", PART, NOW, "lost"),
+    ("`docker stop`", "engine", PART, NOW, "interrupted"),
+    ("the notebook leaves a daemon behind", "notebook", ALL, NOW, "succeeded"),
+    ("a parameter of unknown name or wrong type", "command", NONE, NEVER_MADE, "which there are"),
+    ("user data never runs", "cloud-init masked", NONE, DEADLINE, "never_started"),
+    ("each line of the boot script fails in turn", "the script, a command made to fail", "the machine's log", NOW, "boot_failed: line and command"),
+    ("the Docker daemon hangs at the start", "SIGSTOP", "the machine's log", "by the boot budget", "boot_timed_out"),
+    ("the pull is throttled three times", "the registry answers 429", ALL, NOW, "the retries"),
+    ("image of the wrong tag or architecture", "emulated AWS", NONE, NEVER_MADE, "refused before anything is made"),
+    ("the disk is full while pulling", "a small disk", "the machine's log", NOW, "disk_full"),
+    ("the disk is full in the middle of the run", "a small disk, filled", PART, NOW, "disk_full"),
+    ("the machine's supervisor is killed", "SIGKILL", PART, NOW, "lost"),
+    ("the machine freezes", "every process stopped", PART, DEADLINE, "lost"),
+    ("a spot notice", "metadata service", PART, "within 120 s", "interrupted: spot"),
+    ("the instance vanishes without notice", "power cut", PART, NOW, "lost"),
+    ("the metadata service is down at boot", "metadata service", NONE, DEADLINE, "never_started"),
+    ("credentials rotate during the run", "metadata service", ALL, NOW, "succeeded"),
+    ("the wall clock jumps by an hour", "libfaketime", ALL, "the deadline holds", "succeeded"),
+    ("S3 answers 503 for a while", "emulated AWS", ALL, NOW, "succeeded"),
+    ("S3 denies", "emulated AWS", NONE, "none was made, or now", "refused by the write probe"),
+    ("S3 is down at the end", "emulated AWS", PART, DEADLINE, "lost, with what was saved"),
+    ("the network flaps", "packets dropped", ALL, NOW, "succeeded"),
+    ("the client is killed at each step of a submission", "SIGKILL", "nothing, or all", DEADLINE, "`dayfly ps`; no orphan"),
+    ("no capacity, or a quota is reached", "emulated AWS", NONE, "the stack is deleted", "what would do instead"),
+    ("Ctrl-C while the stack is made", "SIGINT", "as chosen", "now, or detached", "the run and how to come back"),
+    ("the laptop closes for the rest of the run", "SIGKILL", ALL, NOW, "`attach` shows the end"),
+    ("the deadline cannot be armed", "emulated AWS", NONE, NEVER_MADE, "refused: nothing was made"),
+    ("the machine may not delete its stack", "emulated AWS", ALL, "now; the stack by the deadline", "cleanup pending"),
+    ("CloudFormation cannot delete the stack", "emulated AWS", ALL, NOW, "`cloud doctor` names the resource"),
+    ("the same submission twice", "emulated AWS", "one run", "-", "the run that there is"),
+    ("the AWS API is throttled", "emulated AWS", "all, once", NOW, "nothing"),
+    ("the base stack goes while bucket and images are full", "emulated AWS", "all, kept", "-", "what is kept and how to empty it"),
+    ("a Batch job never starts", "-", NONE, "-", "queue_timed_out"),
+    ("a child of a sweep is retried", "-", "each attempt apart", "-", "attempt n"),
+    ("two runs write to one outputs folder", "notebook", "both", NOW, "never mixed"),
+    ("the local disk is full in a local run", "a small disk", PART, "-", "disk_full"),
+    ("dayfly.toml, notebook or a file of the store is damaged", "command", NONE, NEVER_MADE, "which file and line, and what is expected"),
+)
+# fmt: on
+WHY_NOT = {
+    40: "There is no backend for AWS Batch yet.",
+    41: "There are no sweeps in AWS yet.",
+}
+NOTES = """\
+## What cannot be shown here
+
+- A machine's wall clock (25): a container shares its host's clock, and nobody may set that. What is shown is that a run
+  does not mind (libfaketime under the runner), and that the machine's end is armed by systemd's monotonic clock.
+- Waiting for a deadline of hours: the emulated scheduler's clock is moved there. Row 12 waits for one in real time.
+- How AWS itself fails: each answer here is the emulated AWS's.
+"""
+
+
+def render(records: Records) -> str:
+    """The page."""
+    by_row: dict[int, Records] = defaultdict(list)
+    for record in records:
+        for row in record["rows"]:
+            by_row[row].append(record)
+    lines = [HEAD, "| # | fault | made by | left | gone | told | tests |", "|-|-|-|-|-|-|-|"]
+    lines += [_line(row, by_row[row.number]) for row in ROWS]
+    return "\n".join([*lines, "", NOTES])
+
+
+def _line(row: Row, records: Records) -> str:
+    found = [
+        one
+        for record in records
+        for one in record["found"]
+        if one["row"] in {row.number, None} and (one["row"] or row.number in record["rows"])
+    ]
+    tests = (
+        ", ".join(dict.fromkeys(_test(record["test"]) for record in records))
+        or f"none. {WHY_NOT.get(row.number, '')}"
+    )
+    cells = (
+        str(row.number),
+        row.fault,
+        row.how,
+        _must_and_found(row.left, [one["left"] for one in found]),
+        _must_and_found(row.gone, [one["gone"] for one in found]),
+        _must_and_found(row.told, [one["told"] for one in found]),
+        tests.strip(),
+    )
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _must_and_found(must: str, found: list[str]) -> str:
+    return f"{must}; **{'**, **'.join(dict.fromkeys(found))}**" if found else must
+
+
+def _test(name: str) -> str:
+    """`file::test`, without what it was parametrized with."""
+    path, _, rest = name.partition("::")
+    return f"`{path.removeprefix('tests/')}::{rest.partition('[')[0]}`"
+
+
+def main() -> None:
+    """Write the page. Fails when a row has no test, or a test failed."""
+    records: Records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    failed = [record["test"] for record in records if record["outcome"] != "passed"]
+    proven = {row for record in records for row in record["rows"]}
+    missing = {row.number for row in ROWS} - proven - set(WHY_NOT)
+    if failed or missing:
+        sys.exit(f"failed: {failed}; rows without a test: {sorted(missing)}; the page stays as it was")
+    PAGE.write_text(render(records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""One rehearsal a worker: an emulated AWS whose instances are machines that boot, on the engine tests' bench.
+
+Two instances at most boot at once, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dayfly.environment.docker import Docker
+from dayfly.project.load import load_project
+from dayfly.rehearsal.session import Rehearsal, start_rehearsal
+from tests.engine.bench import CACHE
+from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401 -- they are fixtures here, too
+from tests.rehearsal.rehearsed import Rehearsed, make_user
+
+HERE = Path(__file__).parent
+# The first to come makes the images, and the others wait for them.
+TIMEOUT_S = 900
+WORKERS = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = [item for item in items if HERE in item.path.parents]
+    for number, item in enumerate(ours):
+        item.add_marker(pytest.mark.xdist_group(f"rehearsal-{number % WORKERS}"))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
+
+@pytest.fixture(scope="package")
+def user_root(tmp_path_factory: pytest.TempPathFactory, kernel_image: str) -> Path:  # noqa: F811
+    """A user's repository, with a Dockerfile and the notebooks that the tests run."""
+    return make_user(tmp_path_factory.mktemp("user"), kernel_image)
+
+
+@pytest.fixture(scope="package")
+def rehearsal(user_root: Path, docker: Docker, base_image: str) -> Iterator[Rehearsal]:  # noqa: F811
+    """The AWS, with the base stack, and the project's image in its registry."""
+    project = load_project(user_root, {})
+    with start_rehearsal(project, docker, image_base=base_image, echo=lambda _: None) as started:
+        yield started
+
+
+@pytest.fixture
+def _a_place_to_boot() -> Iterator[None]:
+    """One of two, for as long as the test lasts."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    files = [(CACHE / f"boot-{number}.lock").open("w") for number in range(2)]
+    try:
+        while not any(_lock(file.fileno()) for file in files):
+            time.sleep(0.2)
+        yield
+    finally:
+        for file in files:
+            file.close()
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@pytest.fixture
+def rehearsed(rehearsal: Rehearsal, user_root: Path, _a_place_to_boot: None) -> Iterator[Rehearsed]:
+    """A user of the rehearsal. After the test no machine of it is left, and the clock is right again."""
+    one = Rehearsed(
+        rehearsal=rehearsal, root=user_root, environ={**_clean(), **rehearsal.around.emulator.environ()}
+    )
+    yield one
+    one.clean_up()
+
+
+def _clean() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "COLUMNS": "200", "GIT_CONFIG_GLOBAL": os.devnull}

@@ -1,0 +1,78 @@
+"""FAULTS: an end that goes wrong, on a machine that boots.
+
+Seconds count from the end of the notebook's last cell, or from the fault, to the end of the machine.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fault_records import Record
+from tests.rehearsal.rehearsed import Rehearsed
+
+
+@pytest.mark.fault(28)
+def test_s3_is_down_at_the_end_and_comes_back(rehearsed: Rehearsed, record: Record) -> None:
+    """The keeper tries until the deadline."""
+    with rehearsed.fault("s3-503", "end") as fault:
+        run = rehearsed.submit("hello")
+        happened = rehearsed.happened(fault)
+        gone = rehearsed.gone(run)
+    left = rehearsed.left(run)
+    record(left=left.words, gone=f"{gone - happened:.1f} s, when S3 is back after 20 s", told=left.told)
+    assert (left.state, left.done, left.cells) == ("succeeded", 4, 4)
+
+
+@pytest.mark.fault(28)
+def test_s3_is_down_at_the_end_and_stays_so(rehearsed: Rehearsed, record: Record) -> None:
+    """The emulated clock is moved to the deadline; what was carried before is there."""
+    with rehearsed.fault("s3-down-at-end", "cell:2") as fault:
+        run = rehearsed.submit("waits")
+        rehearsed.happened(fault)
+        rehearsed.go(run)
+        time.sleep(3)
+        assert rehearsed.machine(run).gone is None
+        rehearsed.let_deadline_pass(run)
+        rehearsed.gone(run)
+    left = rehearsed.left(run)
+    record(left=left.words, gone="at its deadline", told=left.told)
+    assert (left.state, left.done, left.cells) == ("lost", 1, 3)
+    assert rehearsed.left_over() == ()
+
+
+@pytest.mark.fault(35, 36)
+def test_the_stack_cannot_be_deleted_neither_by_the_machine_nor_by_cloudformation(
+    rehearsed: Rehearsed, record: Record
+) -> None:
+    """The machine is denied and powers off; at the deadline, a security group cannot be deleted."""
+    with (
+        rehearsed.fault("stack-delete-failed", "cell:2"),
+        rehearsed.fault("self-deletion-denied", "cell:2") as fault,
+    ):
+        run = rehearsed.submit("waits")
+        rehearsed.happened(fault)
+        rehearsed.go(run)
+        run.wait(60)
+        ended = time.monotonic()
+        gone = rehearsed.gone(run)
+        left = rehearsed.left(run)
+        record(
+            left=left.words, gone=max(gone - ended, 0.0), told=f"{left.told}; cleanup {left.teardown}", row=35
+        )
+        assert (left.state, left.done, left.teardown) == ("succeeded", 3, "pending")
+        rehearsed.let_deadline_pass(run)
+        assert rehearsed.stack(run) == "DELETE_FAILED"
+        said = rehearsed.cli("cloud", "doctor", code=None).out
+        assert "DELETE_FAILED" in said or "SecurityGroup" in said, said
+        left = rehearsed.left(run)
+        record(
+            left=left.words,
+            gone=max(gone - ended, 0.0),
+            told=f"{left.told}; cleanup {left.teardown}; doctor names the resource",
+            row=36,
+        )
+        assert left.teardown == "stuck"
+    rehearsed.cli("cloud", "reap", "--yes", environ={})
+    assert rehearsed.left_over() == ()
