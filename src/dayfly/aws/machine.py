@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import arm_deadline, disarm_deadline
-from dayfly.aws.names import Task, machine_stack_name, machine_tags, schedule_name
-from dayfly.aws.stacks import CREATED, FAILED, StackEvent, create_stack, wait_for_stack
+from dayfly.aws.names import DEADLINE_TAG, RUN_TAG, Task, machine_stack_name, machine_tags, schedule_name
+from dayfly.aws.stacks import CREATED, FAILED, StackEvent, create_stack, find_stack, wait_for_stack
 from dayfly.aws.template import load_template
-from dayfly.errors import AwsError
+from dayfly.aws.translate import is_transient
+from dayfly.errors import AwsError, UsageError
 from dayfly.runs.machine import MachineRecord
 
 DEFAULT_ROOT_DEVICE = "/dev/xvda"
@@ -21,14 +24,18 @@ CREATION_WITHIN_S = 600.0
 """How long CloudFormation may take for a security group and an instance, and for taking them back."""
 NO_CAPACITY = "InsufficientInstanceCapacity"
 """The `code` of the AwsError when no zone has such a machine to spare."""
-_LACKING = (
-    "insufficient",
-    "no spot capacity",
-    "do not have sufficient",
-    "not supported in your requested availability zone",
-    "maxspotinstancecountexceeded",
+UNWATCHED = "MachineUnwatched"
+"""The `code` of the AwsError when a machine may be on its way, and nobody can see it from here."""
+_LACKING = re.compile(
+    r"insufficient\s?(?:\w+\s?)?capacity|do not have sufficient (?:\S+ )?capacity|no spot capacity"
+    r"|not supported in your requested availability zone|insufficientfreeaddressesinsubnet"
+    r"|not enough free addresses in subnet"
 )
-_QUOTA = ("vcpulimitexceeded", "vcpu limit", "instancelimitexceeded", "addresslimitexceeded")
+_QUOTA = re.compile(
+    r"vcpulimitexceeded|vcpu limit|instancelimitexceeded|instance limit|addresslimitexceeded"
+    r"|max\s?spot\s?instance\s?count\s?exceeded"
+)
+_NAME_TAKEN = frozenset({"AlreadyExistsException", "TokenAlreadyExistsException"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,49 +132,75 @@ def apply_machine(
     *,
     on_record: Callable[[MachineRecord], None],
     on_event: Callable[[StackEvent], None] = lambda _: None,
+    first: int = 1,
 ) -> MachineRecord:
     """Arm the deadline, create the stack, and wait until the instance is there.
 
-    Where a zone has no capacity the next one is tried, each with a stack and a deadline of its own.
-    `on_record` hears of each stack as soon as it exists, so that nothing is made that nobody knows of.
-    Raises AwsError: what was made is gone by then, or ends at its deadline.
+    Where a zone has no capacity the next one is tried, each with a stack and a deadline of its own; `first`
+    is the attempt to begin with, for what was cut off. `on_record` hears of each stack as soon as it exists,
+    so that nothing is made that nobody knows of. Raises AwsError: what was made is gone by then, or ends at
+    its deadline. With the code UNWATCHED there may well be a machine, which does its work.
     """
     if not plan.subnet_ids:
         raise ValueError("a machine needs a subnet")
-    for attempt in range(1, len(plan.subnet_ids) + 1):
+    check_values(plan)
+    last: AwsError | None = None
+    for attempt in range(min(first, len(plan.subnet_ids)), len(plan.subnet_ids) + 1):
         record = _create(aws, plan, attempt)
         on_record(record)
         try:
             wait_for_stack(aws, record.stack_id, until=CREATED, within_s=CREATION_WITHIN_S, on_event=on_event)
         except AwsError as error:
+            if error.code != FAILED:
+                raise _unwatched(plan, record.stack_name, error) from error
             if error.operation == "DELETE_COMPLETE":  # nothing is left that the deadline would end
-                disarm_deadline(aws, plan.base, name=record.schedule)
-            if not (error.code == FAILED and lacks_capacity(error.message)):
+                with suppress(AwsError):  # and a schedule that finds no stack does no harm
+                    disarm_deadline(aws, plan.base, name=record.schedule)
+            if not lacks_capacity(error.message):
                 raise _in_words(plan, error) from error
             last = error
         else:
             return record
+    assert last is not None  # noqa: S101 -- there was an attempt
     raise _in_words(plan, last)
+
+
+def check_values(plan: MachinePlan) -> None:
+    """Raise UsageError for a value that the template does not take, before anything is made."""
+    declared = load_template("machine").parameters
+    for name, value in plan.parameters(1).items():
+        pattern = declared[name].get("AllowedPattern")
+        if pattern is not None and re.fullmatch(str(pattern), value) is None:
+            what = declared[name].get("Description", "")
+            raise UsageError(f"No machine can be made with {name} {value!r}.", why=f"{name}: {what}")
+        most = declared[name].get("MaxValue")
+        if most is not None and int(value) > int(most):
+            raise UsageError(f"No machine can be made with {name} {value}.", why=f"It is {most} at most.")
 
 
 def lacks_capacity(reason: str) -> bool:
     """Whether AWS has no such machine in this zone now, by the reason that a stack's event gives."""
-    return any(words in reason.lower() for words in _LACKING)
+    return _LACKING.search(reason.lower()) is not None
 
 
 def _create(aws: Aws, plan: MachinePlan, attempt: int) -> MachineRecord:
     stack_name, schedule = plan.stack_name(attempt), schedule_name(plan.machine_id, attempt)
     arm_deadline(aws, plan.base, name=schedule, stack_name=stack_name, deadline=plan.deadline)
-    stack_id = create_stack(
-        aws,
-        stack_name,
-        body=load_template("machine").text,
-        parameters=plan.parameters(attempt),
-        tags=plan.tags,
-        role_arn=plan.base.cloudformation_role_arn,
-        on_failure="DELETE",
-        token=schedule,
-    )
+    try:
+        stack_id = create_stack(
+            aws,
+            stack_name,
+            body=load_template("machine").text,
+            parameters=plan.parameters(attempt),
+            tags=plan.tags,
+            role_arn=plan.base.cloudformation_role_arn,
+            on_failure="DELETE",
+            token=schedule,
+        )
+    except AwsError as error:
+        if error.code not in _NAME_TAKEN and not is_transient(error):
+            raise
+        stack_id = _made_before(aws, plan, stack_name, error)
     return MachineRecord(
         machine_id=plan.machine_id,
         stack_name=stack_name,
@@ -176,6 +209,30 @@ def _create(aws: Aws, plan: MachinePlan, attempt: int) -> MachineRecord:
         attempt=attempt,
         subnet=plan.subnet_ids[attempt - 1],
         created=aws.now(),
+    )
+
+
+def _made_before(aws: Aws, plan: MachinePlan, stack_name: str, error: AwsError) -> str:
+    """The id of the stack that an earlier try of this submission, or a call without an answer, has made."""
+    try:
+        stack = find_stack(aws, stack_name)
+    except AwsError as other:
+        raise _unwatched(plan, stack_name, other) from error
+    if stack is None or stack.tags.get(RUN_TAG) != plan.machine_id:
+        raise error
+    return stack.stack_id
+
+
+def _unwatched(plan: MachinePlan, stack_name: str, error: AwsError) -> AwsError:
+    """What is said of a machine that may be on its way, when AWS cannot be asked about it."""
+    return AwsError(
+        f"Whether the stack {stack_name} is ready cannot be seen from here. {error.what}",
+        why=error.why,
+        hint=f"{error.hint}\nIt goes on, and is gone by {plan.tags[DEADLINE_TAG]} at the latest. "
+        f"See it with: dayfly machines; end it with: dayfly stop {plan.machine_id}".strip(),
+        code=UNWATCHED,
+        operation=error.operation,
+        message=error.message,
     )
 
 
@@ -189,7 +246,7 @@ def _in_words(plan: MachinePlan, error: AwsError) -> AwsError:
             hint="Try another type (--instance), or later" + (", or without --spot." if plan.spot else "."),
             code=NO_CAPACITY,
         )
-    if any(words in error.message.lower() for words in _QUOTA):
+    if _QUOTA.search(error.message.lower()):
         return AwsError(
             f"The account's quota does not allow another {plan.instance_type}.",
             why=error.message,

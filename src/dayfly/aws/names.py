@@ -27,7 +27,7 @@ VERSION_TAG = "dayfly:version"
 _PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 _LONGEST_PROJECT = 24
 _LONGEST_BUCKET = 63
-_NOT_IN_A_TAG = re.compile(r"[^\w\s+=.@:/-]")
+_NOT_IN_A_TAG = re.compile(r"[^\w +=.@:/-]")
 
 
 def project_name(text: str) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dayfly.aws.names import tag_list
+from dayfly.aws.translate import is_transient
 from dayfly.errors import AwsError
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def wait_for_stack(  # noqa: PLR0913 -- what to wait for, for how long, and who 
 
     `stack_id` is the id, by which a deleted stack is still found. What happened up to the event `after`
     (`last_event_id`) is old and does not count. `on_event` is told of each event, oldest first, and may
-    raise; `on_wait` is called before each wait.
+    raise; `on_wait` is called before each wait. A service that is busy, or away, is asked again.
 
     Raises AwsError: FAILED with the first failed resource when the stack rests in another status,
     TIMED_OUT when it did not rest in time; the stack is left as it is.
@@ -218,27 +219,48 @@ def wait_for_stack(  # noqa: PLR0913 -- what to wait for, for how long, and who 
     seen: list[StackEvent] = []
     wait_s = _FIRST_WAIT_S
     while True:
-        fresh, gone = _fresh_events(aws, stack_id, seen[-1].event_id if seen else after)
-        for event in fresh:
-            seen.append(event)
-            if on_event is not None:
-                on_event(event)
-        status = _status_in(seen)
-        # AWS tells no more of a stack that is gone, and nothing new of one that was gone before `after`.
-        if not fresh and DELETED & set(until) and _is_deleted(aws, stack_id):
-            return _deleted(stack_id, aws.now())
-        if gone or not is_busy(status or _BEGINNING):
-            stack = find_stack(aws, stack_id) or _deleted(stack_id, aws.now())
-            if stack.status in until:
-                return stack
-            if not stack.busy:
-                raise stack_error(stack, seen)
+        before = len(seen)
+        try:
+            rests = _look(aws, stack_id, until, seen, after=after, on_event=on_event or (lambda _: None))
+        except AwsError as error:  # the stack goes on, whether or not AWS can be asked just now
+            if not is_transient(error):
+                raise
+            rests = None
+        if rests is not None:
+            return rests
         if (aws.now() - began).total_seconds() >= within_s:
-            raise _timed_out(stack_id, status, seen, within_s)
-        wait_s = _FIRST_WAIT_S if fresh else min(wait_s * _PATIENCE, _LONGEST_WAIT_S)
+            raise _timed_out(stack_id, _status_in(seen), seen, within_s)
+        wait_s = _FIRST_WAIT_S if len(seen) > before else min(wait_s * _PATIENCE, _LONGEST_WAIT_S)
         if on_wait is not None:
             on_wait()
         aws.sleep(wait_s)
+
+
+def _look(  # noqa: PLR0913 -- as above
+    aws: Aws,
+    stack_id: str,
+    until: Collection[str],
+    seen: list[StackEvent],
+    *,
+    after: str | None,
+    on_event: Callable[[StackEvent], None],
+) -> Stack | None:
+    """The stack when it has come to what was waited for; what is new is added to `seen`."""
+    fresh, gone = _fresh_events(aws, stack_id, seen[-1].event_id if seen else after)
+    for event in fresh:
+        seen.append(event)
+        on_event(event)
+    # AWS tells no more of a stack that is gone, and nothing new of one that was gone before `after`.
+    if not fresh and DELETED & set(until) and _is_deleted(aws, stack_id):
+        return _deleted(stack_id, aws.now())
+    if not gone and is_busy(_status_in(seen) or _BEGINNING):
+        return None
+    stack = find_stack(aws, stack_id) or _deleted(stack_id, aws.now())
+    if stack.status in until:
+        return stack
+    if not stack.busy:
+        raise stack_error(stack, seen)
+    return None
 
 
 def stack_error(stack: Stack, events: Sequence[StackEvent]) -> AwsError:

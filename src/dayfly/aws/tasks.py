@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime
 
 from dayfly.aws.client import Aws
-from dayfly.aws.machine import MachinePlan, apply_machine
+from dayfly.aws.machine import UNWATCHED, MachinePlan, apply_machine, check_values
 from dayfly.aws.stacks import find_stack
 from dayfly.errors import AwsError, UsageError
 from dayfly.runs import layout
@@ -69,8 +69,10 @@ class TaskPlace:
 def start_task(aws: Aws, store: Store, plan: MachinePlan, request: Model) -> TaskPlace:
     """Put the request into the store and make the machine; returns when its instance is there.
 
-    Raises AwsError when there can be no machine; the task's result says why then.
+    Raises AwsError when there can be no machine; the task's result says why then, unless the
+    code is UNWATCHED.
     """
+    check_values(plan)
     place = TaskPlace(store=store, prefix=plan.prefix, deadline=plan.deadline)
     store.put(place.key(layout.REQUEST), request.to_bytes())
     try:
@@ -80,6 +82,8 @@ def start_task(aws: Aws, store: Store, plan: MachinePlan, request: Model) -> Tas
             on_record=lambda record: store.put(place.key(layout.MACHINE_RECORD), record.to_bytes()),
         )
     except AwsError as error:
+        if error.code == UNWATCHED:  # there may well be one
+            raise
         message = "\n".join(part for part in (error.what, error.why) if part)
         store.put(place.key(layout.RESULT), TaskResult(state="never_started", message=message).to_bytes())
         raise

@@ -20,6 +20,26 @@ _UNREACHABLE = (
     "Look at the network, and at AWS_ENDPOINT_URL if it is set.",
 )
 _BUSY = ("AWS asks to be called less often.", "Wait a minute, and repeat the command.")
+_WRONG_CLOCK = (
+    "The clock of this computer is wrong.",
+    "Set it by the network's time: AWS takes no request that is signed with another time than its own.",
+)
+_CLOCKS_DIFFER = re.compile(r"signature (?:expired|not yet current)", re.IGNORECASE)
+_THROTTLED = (
+    *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled"),
+    *("RequestLimitExceeded", "TooManyRequestsException", "SlowDown"),
+)
+_CUT_OFF = (
+    *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
+    *("ConnectionError", "HTTPClientError", "SSLError", "ProxyConnectionError", "ResponseStreamingError"),
+)
+_FAILING = frozenset(
+    {
+        *("InternalFailure", "InternalError", "InternalServerError", "InternalServerException"),
+        *("ServiceUnavailable", "ServiceUnavailableException", "Unavailable", "RequestTimeout"),
+        *("500", "502", "503", "504"),
+    }
+)
 _SENTENCES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), _EXPIRED),
     **dict.fromkeys(
@@ -36,11 +56,9 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "There is no such AWS profile.",
         "See which there are with: aws configure list-profiles",
     ),
-    **dict.fromkeys(
-        ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
-        _UNREACHABLE,
-    ),
-    **dict.fromkeys(("Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"), _BUSY),
+    **dict.fromkeys(_CUT_OFF, _UNREACHABLE),
+    **dict.fromkeys(_THROTTLED, _BUSY),
+    "RequestTimeTooSkewed": _WRONG_CLOCK,
 }
 """What happened and what to do next, by AWS's or botocore's name of the error."""
 
@@ -54,9 +72,19 @@ def translate_error(error: Exception, *, service: str, operation: str) -> AwsErr
     return AwsError(what, why=why, hint=hint, code=code, operation=operation, message=said)
 
 
+def is_transient(error: AwsError) -> bool:
+    """Whether the same call may succeed in a moment: AWS is busy or ill, or the network is away.
+
+    Nothing is known of what was asked then: it may have been done, and its answer lost.
+    """
+    return error.code in _FAILING or error.code in {*_THROTTLED, *_CUT_OFF}
+
+
 def _words(code: str, said: str, service: str, operation: str) -> tuple[str, str, str]:
     if code in _DENIED:
         return _denied(said, service, operation)
+    if _CLOCKS_DIFFER.search(said):
+        return _WRONG_CLOCK[0], said, _WRONG_CLOCK[1]
     if code in _SENTENCES:
         what, hint = _SENTENCES[code]
         return what, said, hint

@@ -86,6 +86,10 @@ def _plan_request(
         rerun_of=asked.rerun_of,
     )
     _check_writable(request)
+    if target is not None:
+        from dayfly.aws.machine import check_values
+
+        check_values(target.plan(request))
     return request, target
 
 

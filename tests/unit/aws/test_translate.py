@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from dayfly.aws.translate import translate_error
+from dayfly.aws.translate import is_transient, translate_error
 from dayfly.errors import AwsError
 
 
@@ -55,3 +55,27 @@ def test_any_other_error_keeps_what_aws_said() -> None:
         "CreateStack",
         "too many stacks",
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+        ),
+        ("SignatureDoesNotMatch", "Signature expired: 20261123T091500Z is now earlier than 20261123T101000Z"),
+        ("InvalidSignatureException", "Signature not yet current: 20261123T111500Z is still later than ..."),
+    ],
+)
+def test_a_wrong_clock_is_told_as_one(code: str, said: str) -> None:
+    """Not as wrong credentials, which is what AWS calls it."""
+    error = told(client_error(code, said))
+    assert "clock" in error.what
+    assert error.why == said
+
+
+@pytest.mark.parametrize("code", ["Throttling", "ServiceUnavailable", "503", "ReadTimeoutError"])
+def test_what_may_succeed_in_a_moment_is_told_apart(code: str) -> None:
+    assert is_transient(told(client_error(code, "later")))
+    assert not is_transient(told(client_error("ExpiredToken", "expired")))
