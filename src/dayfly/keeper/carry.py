@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from dayfly.runs.store import Store
 
 _STREAMS = {layout.EVENTS: ".jsonl", layout.LOG: ".txt"}
 _PIECE_BYTES = 8 << 20
+_POSITIONS = ".carried"
+"""In the run directory: how far its streams have come, for a keeper that goes on after one that has died."""
 _SETTLED_S = 5.0
 """An output file that was not written for so long is carried while the notebook still runs."""
 
@@ -28,7 +31,7 @@ class Carrier:
         self._run_dir = run_dir
         self._store = store
         self._clock = clock
-        self._positions = dict.fromkeys(_STREAMS, 0)
+        self._positions = dict.fromkeys(_STREAMS, 0) | _read_positions(run_dir / _POSITIONS)
         self._carried: dict[str, Stamp] = {}
 
     def carry(self, *, everything: bool = False) -> None:
@@ -86,10 +89,21 @@ class Carrier:
             return False
         self._store.put(self._key(f"{name}/{chunk_name(position, suffix)}"), piece)
         self._positions[name] = position + len(piece)
+        with suppress(OSError):  # the disk is full: whoever comes next begins at an earlier byte
+            (self._run_dir / _POSITIONS).write_text(json.dumps(self._positions), encoding="utf-8")
         return True
 
     def _key(self, name: str) -> str:
         return layout.run_key(self._run_dir.name, name)
+
+
+def _read_positions(file: Path) -> dict[str, int]:
+    """What an earlier keeper has left; nothing when there was none, or it died while it wrote."""
+    try:
+        said = json.loads(file.read_bytes())
+        return {name: int(said[name]) for name in _STREAMS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _written(path: Path) -> float:

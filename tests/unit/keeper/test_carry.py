@@ -66,6 +66,26 @@ def test_a_stream_longer_than_a_piece_comes_whole(run_dir: Path, store: Recordin
     assert log_in(store) == stream
 
 
+def test_who_follows_a_run_misses_nothing_when_another_keeper_takes_it_over(
+    run_dir: Path, store: RecordingStore
+) -> None:
+    """The first one died, perhaps before it could write down how far it had come."""
+    log, reader = ChunkWriter(run_dir / layout.LOG, ".txt"), ChunkReader(store, key(layout.LOG))
+    for number, carrier in enumerate([Carrier(run_dir, store)] * 2):
+        log.append(b"%d" % number * 100)
+        carrier.carry()
+    seen = reader.read()
+    log.append(b"2" * 100)
+    Carrier(run_dir, store).carry()
+    seen += reader.read()
+    log.append(b"3" * 100)
+    (run_dir / ".carried").write_text('{"events"')
+    Carrier(run_dir, store).carry()
+    log.close()
+    assert seen == b"0" * 100 + b"1" * 100 + b"2" * 100
+    assert log_in(store) == seen + b"3" * 100
+
+
 def test_a_notebook_that_was_saved_again_is_carried_again(run_dir: Path, store: RecordingStore) -> None:
     carrier = Carrier(run_dir, store)
     for content in (b"one", b"three"):
