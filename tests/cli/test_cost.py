@@ -14,10 +14,11 @@ from moto.server import ThreadedMotoServer
 
 from dayfly.runs import layout
 from dayfly.runs.ids import new_run_id
-from dayfly.runs.machine import MachineRecord, MachineSource
+from dayfly.runs.machine import MachineRecord
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from tests.helpers import Place
+from tests.unit.machine_runs import source
 from tests.unit.support import make_request
 
 SETTINGS = '[aws]\nproject = "it"\nregion = "eu-central-1"\n'
@@ -34,17 +35,12 @@ def _leave_a_run(place: Place, notebook: str, *, ago: timedelta, on_machine: boo
     """A run that was on a machine for an hour, or on this one."""
     begun = datetime.now(UTC) - ago
     run_id = new_run_id(notebook, begun)
-    machine = MachineSource(
+    machine = source(
         project="it",
-        region="eu-central-1",
-        instance_type="m7i.2xlarge",
-        arch="x86_64",
-        ami="ami-0123456789abcdef0",
-        disk_gib=30,
-        boot_budget_s=900,
         deadline=begun + timedelta(hours=4),
         price_per_hour=Decimal("0.50"),
         price_at=begun,
+        owner="",
     )
     record = MachineRecord(
         machine_id=run_id, stack_name="s", stack_id="s", schedule="s", subnet="subnet-1", created=begun

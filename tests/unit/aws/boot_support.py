@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ NAMES = (
     *("sha256sum", "mv", "od", "tr", "cut", "grep", "base64"),
 )
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+STEPS = ["armed", "logged", "store", "docker", "fetched", "pulling", "pulled", "started", "saved", "goodbye"]
+BOOT = resources.files("dayfly.aws.boot").joinpath("boot.sh").read_text("utf-8")
 HEADER = "#!/bin/bash\numask 077\n# what the user data begins with\n"
 COMMIT = "a" * 40
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/dayfly/p@sha256:" + "b" * 64
@@ -223,3 +227,24 @@ def path_without(name: str, folder: Path) -> str:
             if program.name != name and not link.is_symlink():
                 link.symlink_to(program)
     return str(folder)
+
+
+def with_(folder: Path, **changes: str) -> Machine:
+    """A machine with other values."""
+    return Machine(folder, run_environment(**changes))
+
+
+def notebook_call(machine: Machine) -> str:
+    """How the notebook's container was started."""
+    return next(call for call in machine.called("docker run") if "container_process" in call)
+
+
+def keeper_call(machine: Machine) -> str:
+    """How the keeper's container was started."""
+    return next(call for call in machine.called("docker run") if "dayfly.keeper" in call)
+
+
+def options(call: str, name: str) -> list[str]:
+    """The values of an option in a call."""
+    words = shlex.split(call)
+    return [words[n + 1] for n, word in enumerate(words) if word == name]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,11 @@ from dayfly.aws.instance_types import InstanceType
 from dayfly.aws.offers import Choice, Offer
 from dayfly.aws.prices import Price
 from dayfly.aws.tasks import TaskResult
-from dayfly.environment.plan import ImagePlan, plan_image
+from dayfly.environment.plan import ImagePlan
 from dayfly.errors import ImageError, UsageError
-from dayfly.project.settings import ImageSettings, Settings
+from dayfly.project.settings import Settings
 from dayfly.runs.ids import is_run_id
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Store
 from tests.unit.aws.ecr_fakes import BASE, NOW, FakeEcr, aws_with
 from tests.unit.aws.test_image_records import BY_THE_IMAGE, DIGEST
 
@@ -43,22 +42,11 @@ HARDWARE = Hardware(
 )
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> ImagePlan:
-    (tmp_path / "Dockerfile").write_text("FROM python\n")
-    return plan_image(tmp_path, ImageSettings(name="dayfly/it"), platform="linux/amd64")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-def planned(image: ImagePlan) -> BuildPlan:
+def planned(plan: ImagePlan) -> BuildPlan:
     return plan_build(
         aws_with(FakeEcr()),
         BASE,
-        image,
+        plan,
         CONTEXT,
         HARDWARE,
         owner="ada",
@@ -67,18 +55,18 @@ def planned(image: ImagePlan) -> BuildPlan:
     )
 
 
-def test_a_build_is_a_machine_that_may_push_and_ends_at_its_deadline(image: ImagePlan) -> None:
-    plan = planned(image)
-    assert is_run_id(plan.request.build_id)
-    assert plan.machine.task == "build"
-    assert plan.machine.prefix == f"builds/{plan.request.build_id}"
-    assert plan.machine.deadline == NOW + timedelta(seconds=900 + 1800 + 300)
-    parameters = plan.machine.parameters(1)
+def test_a_build_is_a_machine_that_may_push_and_ends_at_its_deadline(plan: ImagePlan) -> None:
+    build = planned(plan)
+    assert is_run_id(build.request.build_id)
+    assert build.machine.task == "build"
+    assert build.machine.prefix == f"builds/{build.request.build_id}"
+    assert build.machine.deadline == NOW + timedelta(seconds=900 + 1800 + 300)
+    parameters = build.machine.parameters(1)
     assert parameters["InstanceProfile"] == BASE.build_profile
     assert parameters["ContextSha256"] == CONTEXT.sha256
     assert parameters["SubnetId"] == "subnet-2"
     assert parameters["SshCidr"] == ""
-    assert (plan.request.key, plan.request.tag) == (image.key, image.key[:16])
+    assert (build.request.key, build.request.tag) == (plan.key, plan.key[:16])
 
 
 def test_what_notebooks_need_is_not_asked_of_a_machine_that_builds() -> None:
@@ -95,32 +83,32 @@ def test_what_notebooks_need_is_not_asked_of_a_machine_that_builds() -> None:
 
 
 class TestTheEnd:
-    def begun(self, store: Store, image: ImagePlan) -> str:
-        plan = planned(image)
-        store.put(f"{plan.machine.prefix}/request.json", plan.request.to_bytes())
-        return plan.request.build_id
+    def begun(self, store: Store, plan: ImagePlan) -> str:
+        build = planned(plan)
+        store.put(f"{build.machine.prefix}/request.json", build.request.to_bytes())
+        return build.request.build_id
 
     def ended(self, store: Store, build_id: str, **fields: str) -> None:
         store.put(f"builds/{build_id}/result.json", TaskResult(**fields).to_bytes())
 
-    def test_a_build_that_succeeded_has_left_the_images_record(self, store: Store, image: ImagePlan) -> None:
-        build_id = self.begun(store, image)
+    def test_a_build_that_succeeded_has_left_the_images_record(self, store: Store, plan: ImagePlan) -> None:
+        build_id = self.begun(store, plan)
         self.ended(store, build_id, state="succeeded", digest=DIGEST)
-        record = ImageRecord.model_validate({**BY_THE_IMAGE, "key": image.key})
+        record = ImageRecord.model_validate({**BY_THE_IMAGE, "key": plan.key})
         put_image_record(store, record)
         assert finish_build(*find_build(store, build_id)) == record
 
-    def test_a_build_that_failed_says_why(self, store: Store, image: ImagePlan) -> None:
-        build_id = self.begun(store, image)
+    def test_a_build_that_failed_says_why(self, store: Store, plan: ImagePlan) -> None:
+        build_id = self.begun(store, plan)
         self.ended(store, build_id, state="failed", message="pip found no such package")
         with pytest.raises(ImageError, match="was not built") as caught:
             finish_build(*find_build(store, build_id))
         assert "no such package" in caught.value.why
 
     def test_a_build_that_says_it_succeeded_and_left_no_record_is_no_success(
-        self, store: Store, image: ImagePlan
+        self, store: Store, plan: ImagePlan
     ) -> None:
-        build_id = self.begun(store, image)
+        build_id = self.begun(store, plan)
         self.ended(store, build_id, state="succeeded", digest=DIGEST)
         with pytest.raises(ImageError, match="not in its image repository"):
             finish_build(*find_build(store, build_id))

@@ -29,24 +29,20 @@ from dayfly.runs import layout
 from dayfly.runs.machine import MachineRecord, MachineSource
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Store
 from tests.unit.aws.stubbed import stubbed_aws
+from tests.unit.machine_runs import source
 from tests.unit.support import NOW, RUN_ID, make_request, make_result
 
 CREATED = NOW + timedelta(seconds=20)
 DEADLINE = NOW + timedelta(hours=3)
 LATER = NOW + timedelta(days=1)
-MACHINE = MachineSource(
+MACHINE = source(
     project="it",
-    region="eu-central-1",
-    instance_type="m7i.2xlarge",
-    arch="x86_64",
-    ami="ami-0123456789abcdef0",
-    disk_gib=30,
-    boot_budget_s=900,
     deadline=DEADLINE,
     price_per_hour=Decimal("0.60"),
     price_at=NOW - timedelta(days=3),
+    owner="",
 )
 RECORD = MachineRecord(
     machine_id=RUN_ID,
@@ -56,11 +52,6 @@ RECORD = MachineRecord(
     subnet="subnet-1",
     created=CREATED,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
 
 
 def _put(store: Store, name: str, lines: Sequence[dict[str, Any]]) -> None:

@@ -16,24 +16,13 @@ from dayfly.environment.image import Image
 from dayfly.environment.plan import ImagePlan, plan_image
 from dayfly.errors import AwsError, ImageError
 from dayfly.project.settings import ImageSettings
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Store
 from tests.unit.aws.ecr_fakes import BASE, HOST, NOW, TOKEN, FakeEcr, aws_with
 from tests.unit.aws.test_image_records import FACTS
 from tests.unit.environment.fakes import FakeDocker
 
 DIGEST = "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> ImagePlan:
-    (tmp_path / "Dockerfile").write_text("FROM python\n")
-    return plan_image(tmp_path, ImageSettings(name="dayfly/it"), platform="linux/amd64")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
 
 
 def image_of(plan: ImagePlan) -> Image:
@@ -145,7 +134,13 @@ class TestPublishing:
     def test_a_new_image_is_pushed_and_its_record_kept(self, plan: ImagePlan, store: Store) -> None:
         ecr, docker = FakeEcr(), pusher()
         done = publish_image(
-            aws_with(ecr), BASE, store, docker=docker, plan=plan, image=image_of(plan), facts=lambda: FACTS
+            aws_with(ecr),
+            BASE,
+            store,
+            docker=docker,
+            plan=plan,
+            image=image_of(plan),
+            facts=lambda: FACTS,
         )
         assert done.pushed
         assert done.reference == f"{HOST}/dayfly/it@{DIGEST}"
@@ -162,7 +157,13 @@ class TestPublishing:
         """Its tag could not be moved anyway."""
         ecr, docker = FakeEcr(images={plan.key[:16]: (OTHER, NOW)}), pusher(code=1)
         done = publish_image(
-            aws_with(ecr), BASE, store, docker=docker, plan=plan, image=image_of(plan), facts=lambda: FACTS
+            aws_with(ecr),
+            BASE,
+            store,
+            docker=docker,
+            plan=plan,
+            image=image_of(plan),
+            facts=lambda: FACTS,
         )
         assert (done.pushed, done.record.digest) == (False, OTHER)
         assert docker.seen == []
@@ -186,7 +187,13 @@ class TestPublishing:
         aws = aws_with(FakeEcr())
         with pytest.raises(ImageError, match="cannot be pushed") as caught:
             publish_image(
-                aws, BASE, store, docker=pusher(code=1), plan=plan, image=image_of(plan), facts=lambda: FACTS
+                aws,
+                BASE,
+                store,
+                docker=pusher(code=1),
+                plan=plan,
+                image=image_of(plan),
+                facts=lambda: FACTS,
             )
         assert "docker login" not in caught.value.hint
         assert find_published(aws, BASE, store, plan.key) is None
@@ -196,7 +203,15 @@ class TestPublishing:
     ) -> None:
         """The life-cycle rules of the repository remove old images; their records stay."""
         aws = aws_with(FakeEcr())
-        publish_image(aws, BASE, store, docker=pusher(), plan=plan, image=image_of(plan), facts=lambda: FACTS)
+        publish_image(
+            aws,
+            BASE,
+            store,
+            docker=pusher(),
+            plan=plan,
+            image=image_of(plan),
+            facts=lambda: FACTS,
+        )
         assert find_published(aws, BASE, store, plan.key) is None
 
     def test_images_of_two_architectures_have_two_tags(self, tmp_path: Path, plan: ImagePlan) -> None:

@@ -19,7 +19,7 @@ from dayfly.environment.image import Image
 from dayfly.errors import DamagedFileError, ImageError
 from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runs.layout import image_key
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Store
 
 KEY = "0123456789abcdef" * 4
 DIGEST = "sha256:" + "ab" * 32
@@ -70,11 +70,6 @@ BY_THE_IMAGE: dict[str, Any] = {
     ],
     "packages": {"jupyterlab": "4.5"},
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
 
 
 def written(store: Store, **changes: Any) -> None:

@@ -43,11 +43,6 @@ TOKEN = "0123456789abcdef" * 3
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
 def machine(store: Store) -> Machine:
     return Machine(store=store)
 

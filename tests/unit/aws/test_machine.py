@@ -10,8 +10,8 @@ from dayfly.aws.machine import MachinePlan, lacks_capacity
 from dayfly.aws.names import Task
 from dayfly.aws.template import load_template
 from dayfly.backends.ec2_target import run_parameters
-from dayfly.runs.machine import MachineSource
 from dayfly.runs.request import ContainerUser, ImageSource, SnapshotSource
+from tests.unit.machine_runs import source
 from tests.unit.support import NOW, RUN_ID, make_request
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -77,16 +77,7 @@ def make_run_parameters(**changes: Any) -> dict[str, str]:
             platform="linux/amd64",
             user=ContainerUser(uid=1000, gid=100, name="jovyan", home="/home/jovyan"),
         ),
-        machine=MachineSource(
-            project="demo",
-            region="eu-central-1",
-            instance_type="m7i.large",
-            arch="x86_64",
-            ami="ami-0a",
-            disk_gib=30,
-            boot_budget_s=900,
-            deadline=DEADLINE,
-        ),
+        machine=source(instance_type="m7i.large", deadline=DEADLINE),
         **changes,
     )
     return run_parameters(request, hold_s=0, notify=False)
