@@ -17,7 +17,7 @@ from typing import Any
 
 from dayfly.aws.names import RUN_TAG
 from dayfly.errors import DayflyError
-from dayfly.rehearsal.surroundings import API_NAME, LABEL, REGISTRY, Surroundings
+from dayfly.rehearsal.surroundings import API_NAME, GIT, LABEL, REGISTRY, Surroundings
 
 _LOOK_S = 0.25
 # fmt: off
@@ -122,6 +122,8 @@ class Instances:
                 around.docker.try_run(
                     ["exec", machine.container, "systemctl", "mask", "--runtime", "poweroff.target"]
                 )
+            where = f"/_dayfly/instances/{instance_id}/address"
+            around.emulator.ask("POST", where, {"address": machine.address})
             profile = str((one.get("IamInstanceProfile") or {}).get("Arn", ""))
             around.tell(
                 do="instance",
@@ -154,7 +156,7 @@ def _command(around: Surroundings, one: dict[str, Any], container: str) -> list[
     return [
         *("run", "--detach", "--name", container, "--label", f"{LABEL}={around.rehearsal_id}"),
         *("--network", around.network, "--hostname", str(one["PrivateDnsName"]).partition(".")[0]),
-        *("--add-host", f"{API_NAME}:{around.address}", "--add-host", f"{REGISTRY}:{around.address}"),
+        *(part for name in (API_NAME, REGISTRY, GIT) for part in ("--add-host", f"{name}:{around.address}")),
         *_LIKE_A_MACHINE,
         *variables,
         *("--mount", f"type=bind,source={bundle},target={around.environ()['SSL_CERT_FILE']},readonly"),

@@ -24,6 +24,7 @@ from dayfly.rehearsal.emulator import ACCOUNT, REGION, Emulator, RehearsalError,
 LABEL = "dev.dayfly.rehearsal"
 API_NAME = "aws.rehearsal.internal"
 API_PORT = 4566
+GIT = f"git-codecommit.{REGION}.amazonaws.com"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 _NAMED = '{{.Names}} {{.Label "dev.dayfly.rehearsal"}}'
 IMAGES = "dayfly-rehearsal-images"
@@ -82,7 +83,7 @@ class Surroundings:
 def start_surroundings(docker: Docker, image: str, state: Path) -> Iterator[Surroundings]:
     """Network and container for as long as the block lasts. Raises RehearsalError."""
     rehearsal_id = f"dayfly-rehearsal-{secrets.token_hex(4)}"
-    names = ("localhost", API_NAME, REGISTRY, "host.docker.internal")
+    names = ("localhost", API_NAME, REGISTRY, GIT, f"{GIT}.localhost", "host.docker.internal")
     certificate = make_certificate(state / "tls", names=names)
     password = secrets.token_urlsafe(24)
     with ExitStack() as ends:

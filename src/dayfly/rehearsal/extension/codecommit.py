@@ -68,7 +68,7 @@ def _make(name: str, description: str, tags: dict[str, str]) -> dict[str, Any]:
         "repositoryDescription": description,
         "lastModifiedDate": time.time(),
         "creationDate": time.time(),
-        "cloneUrlHttp": git_http.clone_url(name, region),
+        "cloneUrlHttp": git_http.clone_url(name, region, dispatch.ASKED_AT.get()),
         "cloneUrlSsh": f"ssh://git-codecommit.{region}.amazonaws.com/v1/repos/{name}",
         "Arn": arn,
     }
@@ -107,7 +107,8 @@ def _handle(operation: str, asked: dict[str, Any]) -> Answer:  # noqa: PLR0911 -
         return dispatch.json_error("RepositoryDoesNotExistException", f"{name} does not exist")
     match operation:
         case "GetRepository":
-            return dispatch.json_answer({"repositoryMetadata": found})
+            url = git_http.clone_url(name, region, dispatch.ASKED_AT.get())
+            return dispatch.json_answer({"repositoryMetadata": found | {"cloneUrlHttp": url}})
         case "GetBranch":
             return _branch(name, asked["branchName"])
     return dispatch.json_error("InvalidActionException", f"The emulator does not know codecommit:{operation}")

@@ -12,6 +12,7 @@ POST /_dayfly/images       {"repository", "tag", "manifest"}: pushed to the regi
 GET  /_dayfly/instances, /_dayfly/placeholders
 POST /_dayfly/instances/ID/state    {"state": "stopped"|"terminated"|…}
 POST /_dayfly/instances/ID/console  {"text": …}
+POST /_dayfly/instances/ID/address  {"address": …}
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
             return instances.set_state(instance_id, asked["state"])
         case "POST", ["instances", instance_id, "console"]:
             return WORLD.console.update({instance_id: asked["text"]})
+        case "POST", ["instances", instance_id, "address"]:
+            return instances.set_address(instance_id, asked["address"])
     raise LookupError(f"{method} {PREFIX}{path}")
 
 

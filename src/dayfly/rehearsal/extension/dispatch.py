@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import ministack.app as ministack
@@ -23,6 +24,8 @@ Guard = Callable[["Call"], "Answer | None"]
 
 _SERVICES: dict[str, Handler] = {}
 _GUARDS: list[Guard] = []
+ASKED_AT: ContextVar[str] = ContextVar("ASKED_AT", default="localhost")
+"""Host and port under which the caller of an added service reaches us."""
 _JSON = "application/x-amz-json-1.1"
 
 
@@ -98,6 +101,7 @@ def add_service(scope: str, target_prefix: str, handler: Handler, *, namespace: 
     _SERVICES[scope] = handler
 
     async def handle(_method: str, _path: str, headers: Headers, body: bytes, _query: Query) -> Answer:
+        ASKED_AT.set(headers.get("host", "localhost"))
         return handler(headers.get("x-amz-target", "").rpartition(".")[2], json.loads(body or b"{}"))
 
     ministack.SERVICE_HANDLERS[scope] = handle

@@ -1,8 +1,9 @@
 """Git over HTTPS for CodeCommit, with the passwords that `aws codecommit credential-helper` makes.
 
 After https://docs.aws.amazon.com/codecommit/latest/userguide/auth-and-access-control-permissions-reference.html
-(codecommit:GitPull, codecommit:GitPush). The credential helper serves hosts of Amazon only, so the host of a
-clone URL has such a name below `localhost`, which libcurl takes for this machine; the certificate names it.
+(codecommit:GitPull, codecommit:GitPush). The credential helper serves hosts of Amazon only. An instance
+reaches us by Amazon's own name; for whoever asks at `localhost`, the clone URL has such a name below that,
+which libcurl takes for this machine. The certificate names both.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _PATH = re.compile(r"/v1/repos/(?P<name>[\w.-]+)(?P<rest>/(info/refs|git-upload-pack|git-receive-pack))")
 
 
-def clone_url(name: str, region: str) -> str:
-    """Where Git reaches a repository."""
-    host = f"git-codecommit.{region}.amazonaws.com.localhost"
-    return f"https://{host}:{os.environ['GATEWAY_PORT']}/v1/repos/{name}"
+def clone_url(name: str, region: str, asked_at: str) -> str:
+    """Where Git reaches a repository, for somebody who has asked at this host and port."""
+    asked, _, port = asked_at.partition(":")
+    host = f"git-codecommit.{region}.amazonaws.com{'.localhost' if asked == 'localhost' else ''}"
+    return f"https://{host}:{port or os.environ['GATEWAY_PORT']}/v1/repos/{name}"
 
 
 def install(folder: Path) -> None:

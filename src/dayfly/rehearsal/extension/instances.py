@@ -159,6 +159,7 @@ def _complete(
     instance["ShutdownBehavior"] = asked.get("InstanceInitiatedShutdownBehavior", "stop")
     instance["StackName"] = stack_name
     instance["LaunchTime"] = now_iso()
+    instance["PublicKey"] = ec2._key_pairs.get(asked.get("KeyName", ""), {}).get("PublicKey", "")
     if spot:
         instance["InstanceLifecycle"] = "spot"
         instance["SpotInstanceRequestId"] = f"sir-{new_uuid()[:8]}"
@@ -206,6 +207,14 @@ def set_state(instance_id: str, state: str) -> dict[str, Any]:
         after_termination(instance)
     instance["State"] = {"Code": _CODES[state], "Name": state}
     return shown(instance)
+
+
+def set_address(instance_id: str, address: str) -> None:
+    """Where its machine is reached, from its subnet and from outside; an Elastic IP stays what it is."""
+    instance = ec2._instances[instance_id]
+    instance["PrivateIpAddress"] = address
+    if all(one["InstanceId"] != instance_id for one in ec2._addresses.values()):
+        instance["PublicIpAddress"] = address
 
 
 def after_termination(instance: dict[str, Any]) -> None:

@@ -90,6 +90,7 @@ def _key_create(_logical_id: str, properties: Properties, _stack: str) -> Made:
     if answer[0] != 200:  # noqa: PLR2004
         raise ValueError(answer[2].decode())
     record = ec2._key_pairs[name]
+    record["PublicKey"] = material
     identifier = str(record.get("KeyPairId", f"key-{new_uuid().replace('-', '')[:17]}"))
     ec2._tags[identifier] = list(properties.get("Tags") or [])
     fingerprint = hashlib.sha256(material.encode()).hexdigest()[:32]
