@@ -140,7 +140,7 @@ class TestShow:
     def test_it_tells_all_about_the_machine(self, project: CloudProject, machine_run: Run) -> None:
         shown = project.cli("show", MACHINE).out
         for words in (
-            "machine    m7i.2xlarge (x86_64, 30 GiB) in eu-central-1, of ada",
+            "machine    m7i.2xlarge (x86_64, 30 GiB disk) in eu-central-1, of ada",
             "price      $0.4832/h with disk and address, looked up ",
             "deadline   ",
             " (in 1h 59m)",
@@ -247,6 +247,8 @@ class TestStop:
         assert "The machine and its deadline's schedule are gone." in said
         assert list_machines(aws, "rehearsal") == []
         assert aws.scheduler.list_schedules()["Schedules"] == []
+        assert machine_run.state is State.NEVER_STARTED
+        assert "dayfly stop --now" in project.cli("show", MACHINE).out
 
     def test_the_machine_that_outlives_its_run_ends_too(
         self, project: CloudProject, aws: Aws, machine_run: Run

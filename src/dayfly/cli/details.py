@@ -141,7 +141,7 @@ def _print_head(run: Run, state: State | None, request: Request, result: Result 
     if request.snapshot is not None and result is None:  # the receipt says it when there is one
         print_line("commit", request.snapshot.commit[:12])
     if request.image is not None:
-        print_line("image", f"{request.image.tag} ({request.image.id.removeprefix('sha256:')[:12]})")
+        print_line("image", f"{request.image.tag} ({request.image.id.rpartition('sha256:')[2][:12]})")
     print_line("kernel", request.kernel)
     print_line("python", f"{request.python.executable} ({request.python.source})")
     print_line("directory", request.cwd)

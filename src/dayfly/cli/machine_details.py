@@ -43,7 +43,8 @@ def machine_to_json(facts: MachineFacts) -> dict[str, Any]:
 def print_machine(run: Run, facts: MachineFacts, state: State | None, result: Result | None) -> None:
     """What it is, what it costs, when it ends at the latest, and where its stack stands."""
     source, now = facts.source, datetime.now(UTC)
-    kind = f"{source.instance_type}{' spot' if source.spot else ''} ({source.arch}, {source.disk_gib} GiB)"
+    kind = f"{source.instance_type}{' spot' if source.spot else ''}"
+    kind += f" ({source.arch}, {source.disk_gib} GiB disk)"
     print_line("machine", f"{kind} in {source.region}, of {source.owner or source.project}")
     print_line("price", _price(facts, now))
     cost = facts.cost(result.ended if result is not None and not facts.alive else now)

@@ -86,6 +86,18 @@ def _end_machine_of(run: Run, state: State | None) -> None:
         to_stderr(f"{run.run_id} has no machine any more.")
         return
     _end_stack(aws, project=source.project, stack_id=record.stack_id, schedule=record.schedule)
+    _settle(run, aws)
+
+
+def _settle(run: Run, aws: Aws) -> None:
+    """End a run whose machine is gone and never came to its notebook: nobody else would, for minutes."""
+    from dayfly.backends.ec2 import tell_never_started
+    from dayfly.errors import AwsError
+    from dayfly.runs.state import State
+
+    if run.state in {State.PROVISIONING, State.BOOTING, State.PULLING}:
+        ended = AwsError("Its machine was ended before the notebook began (dayfly stop --now).")
+        tell_never_started(run.store, run.request, ended, now=aws.now())
 
 
 def _stop_machine(name: str) -> bool:

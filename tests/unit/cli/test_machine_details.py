@@ -61,7 +61,7 @@ def test_without_credentials_the_end_is_unknown_and_all_else_is_told(
     print_details(Run(RUN_ID, store), no_aws)
     shown = capsys.readouterr().out
     for words in (
-        "machine    m7i.2xlarge (x86_64, 30 GiB) in eu-central-1, of ada",
+        "machine    m7i.2xlarge (x86_64, 30 GiB disk) in eu-central-1, of ada",
         "price      $0.4832/h with disk and address, looked up ",
         f"stack      dayfly-analysis--{RUN_ID}",
         "unknown: There are no AWS credentials.",
