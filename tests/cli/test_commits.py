@@ -119,6 +119,8 @@ def test_a_notebook_that_the_commit_does_not_have_is_an_error_before_anything_ru
     done = repository.cli("run", "later.ipynb", "--commit", "v1", code=2)
     assert "There is no notebook later.ipynb in the commit" in done.err
     assert "--dirty" in done.err
+    done = repository.cli("run", "latr.ipynb", "--commit", "v1", code=2)
+    assert "git ls-files '*.ipynb'" in done.err
 
 
 def test_a_commit_that_is_not_there_is_an_error(repository: Place) -> None:

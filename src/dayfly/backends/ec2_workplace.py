@@ -202,5 +202,6 @@ def _timeout_s(settings: Settings, hardware: Hardware) -> float:
             why=f"At {dollars_per_hour(hardware.price.per_hour)} it pays for "
             f"{lifetime.total_seconds() / 60:.0f} minutes, and booting and saving alone may take "
             f"{rest.total_seconds() / 60:.0f}.",
+            hint="Allow more, or name a cheaper machine: --instance, --spot",
         )
     return min(asked, (lifetime - rest).total_seconds())

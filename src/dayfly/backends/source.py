@@ -110,7 +110,7 @@ def _from_snapshot(asked: Asked, snapshot: Snapshot, *, as_working_tree: bool) -
             why=there,
             hint="Name a commit that has it, commit it, or run the working tree as it is: --dirty"
             if there
-            else "",
+            else "See which Git has with: git ls-files '*.ipynb'",
         )
     return Source(content=found, snapshot=snapshot, notebook=relative, as_working_tree=as_working_tree)
 
