@@ -173,6 +173,9 @@ def plan(
         return
     draw_plan(open_console(), found, extras)
     to_stderr()
+    if found.action == "update" and not found.changed:
+        to_stderr("Nothing was changed. Bring it up to date, where it is not: dayfly cloud up")
+        return
     to_stderr("Nothing was made. Make it with: dayfly cloud up, and the same options")
 
 
