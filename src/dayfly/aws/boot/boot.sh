@@ -211,20 +211,21 @@ mirror() { # the bundle, from CodeCommit
   "${git[@]}" bundle create --quiet "$W/snapshot.bundle" refs/heads/dayfly
 }
 pull() {
-  local pause said
+  local pause said doing
   echo PULLING 4 >"$R/state"
-  docker login --username AWS --password-stdin "${DAYFLY_IMAGE%%/*}" <"$R/password"
   step "$DAYFLY_IMAGE"
   enter pulled pull_failed
   for pause in 2 4 8 16 32 64 0; do
-    if docker pull --quiet "$DAYFLY_IMAGE" >"$R/pull" 2>&1; then break; fi
+    doing='docker login'
+    if docker login --username AWS --password-stdin "${DAYFLY_IMAGE%%/*}" <"$R/password" >"$R/pull" 2>&1 &&
+      doing='docker pull' && docker pull --quiet "$DAYFLY_IMAGE" >"$R/pull" 2>&1; then break; fi
     said=$(<"$R/pull")
     echo "$said"
     case $said in
       *'no space left on device'*) REASON=disk_full pause=0 ;;
-      *'manifest unknown'* | *'not found'* | *denied*) pause=0 ;;
+      *'manifest unknown'* | *'not found'* | *denied* | *unauthorized*) pause=0 ;;
     esac
-    if ((pause == 0)); then failed $((LINENO - 7)) 'docker pull'; fi
+    if ((pause == 0)); then failed $((LINENO - 8)) "$doing"; fi
     warn "The image is pulled again in $pause s: $said"
     sleep "$pause"
   done
@@ -256,8 +257,18 @@ keeper() { # DIRECTORY TARGET MODULE ARGUMENT...: in the background, with the ma
   common "dayfly-$ID-keeper"
   export DAYFLY_DEADLINE_EPOCH DAYFLY_SPOT
   for name in "${PASSED[@]}" AWS_REGION DAYFLY_DEADLINE_EPOCH DAYFLY_SPOT; do ARGS+=(--env "$name"); done
-  docker run "${ARGS[@]}" --network host --mount "type=bind,source=$1,target=$2" \
-    ${ca:+--mount "type=bind,source=$ca,target=$ca,readonly"} "${PYTHON[@]}" -m "${@:3}" >>"$R/keeper" 2>&1 &
+  (
+    trap - ERR
+    set +e
+    for name in 1 2 3 4 5; do # one that dies is followed by another; 5: it has given up
+      docker run "${ARGS[@]}" --network host --mount "type=bind,source=$1,target=$2" \
+        ${ca:+--mount "type=bind,source=$ca,target=$ca,readonly"} "${PYTHON[@]}" -m "${@:3}"
+      CODE=$?
+      if ((CODE == 0 || CODE == 5)); then break; fi
+      sleep 1
+    done
+    exit "$CODE"
+  ) >>"$R/keeper" 2>&1 &
   KEEPER=$!
 }
 begun() { # [DETAIL]: from now on the task's own limits hold
