@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +15,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dayfly.cli import run_options as options
-from dayfly.cli.text import format_duration, format_size, safe_text, style_state, to_stderr
+from dayfly.cli.rehearsal_run import perform
+from dayfly.cli.rehearsal_verdict import describe_matrix_row, print_matrix, print_verdict, write_report
+from dayfly.cli.text import format_duration, print_error, print_table, safe_text, to_stderr
+from dayfly.errors import UsageError
 
 if TYPE_CHECKING:
     from dayfly.backends.asked import Asked
     from dayfly.project.load import Project
+    from dayfly.rehearsal.faults import Fault, Moment
     from dayfly.rehearsal.session import Rehearsal
     from dayfly.rehearsal.verdict import Verdict
 
 _TIMEOUT_S = 600.0
 """Of a rehearsed run for which none is set."""
-_GONE_WITHIN_S = 60.0
 
 BaseOption = Annotated[
     str | None,
@@ -45,6 +49,21 @@ def rehearse(
     timeout: options.TimeoutOption = None,
     commit: options.CommitOption = None,
     dirty: options.DirtyOption = False,
+    fault: Annotated[
+        str | None,
+        typer.Option("--fault", metavar="NAME|list", help="Let something go wrong.", show_default=False),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="MOMENT", help="When: boot, pull, cell:N, end.", show_default=False),
+    ] = None,
+    all_faults: Annotated[
+        bool, typer.Option("--all-faults", help="Each fault in turn, with this notebook and its image.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write what came of the faults.", show_default=False),
+    ] = None,
     build: Annotated[
         bool, typer.Option("--build", help="Rehearse the build of the project's image instead.")
     ] = False,
@@ -66,42 +85,120 @@ def rehearse(
     something of the machine was left over.
     """
     from dayfly.cli.asking import build_echo
-    from dayfly.environment.docker import Docker
-    from dayfly.errors import UsageError
     from dayfly.project.load import load_project
-    from dayfly.rehearsal.image import DEFAULT_BASE
-    from dayfly.rehearsal.session import start_rehearsal
 
+    if fault == "list":
+        _list_faults()
+        return
     if (notebook is None) is not build:
         raise UsageError("Name a notebook, or say --build.", hint="dayfly rehearse NOTEBOOK")
+    if all_faults and (fault or build or keep or shell):
+        raise UsageError("--all-faults stands alone.", hint="dayfly rehearse NOTEBOOK --all-faults")
+    asked_for = _fault(fault, at)
     project = _bounded(load_project(Path.cwd(), os.environ, {"timeout": timeout}))
     echo = build_echo(quiet=quiet or as_json)
-    began = time.monotonic()
-    with start_rehearsal(
-        project,
-        Docker(environ=dict(os.environ)),
-        image_base=machine_base or DEFAULT_BASE,
-        keep=keep or shell,
-        with_image=not build,
-        echo=lambda line: echo(safe_text(line, colours=True)),
-    ) as rehearsal:
+    kept, began = keep or shell, time.monotonic()
+    with _place(project, echo, machine_base=machine_base, keep=kept, with_image=not build) as rehearsal:
         echo(f"An AWS of the rehearsal's own is up after {format_duration(time.monotonic() - began)}.")
         if notebook is None:
             verdict = _perform_build(rehearsal, as_json=as_json)
         else:
             asked = _asked(notebook, parameter, parameters_file, commit=commit, dirty=dirty, echo=echo)
-            verdict = _perform(rehearsal, asked, quiet=quiet or as_json, keep=keep or shell)
-        took = time.monotonic() - began
-        if as_json:
-            facts = {**asdict(verdict), "clean": verdict.clean, "took_s": round(took, 2)}
-            typer.echo(json.dumps(facts, default=str))
-        else:
-            if notebook is not None:
-                _show_timeline(rehearsal, verdict, svg=svg, quiet=quiet)
-            print_verdict(verdict, took_s=took)
-        if keep or shell:
+            if all_faults:
+                raise typer.Exit(_perform_all(rehearsal, asked, report=report, as_json=as_json))
+            verdict, refused = perform(
+                rehearsal, asked, quiet=quiet or as_json, keep=kept, fault=asked_for[0], moment=asked_for[1]
+            )
+            if refused is not None:
+                print_error(refused)
+        _tell(rehearsal, verdict, took_s=time.monotonic() - began, svg=svg, quiet=quiet, as_json=as_json)
+        if kept:
             _look_around(rehearsal, verdict.machine_id, shell=shell)
-    raise typer.Exit(_exit_code(verdict, kept=keep or shell))
+    raise typer.Exit(_exit_code(verdict, kept=kept))
+
+
+def _place(
+    project: Project,
+    echo: Callable[[str], None],
+    *,
+    machine_base: str | None,
+    keep: bool,
+    with_image: bool,
+) -> AbstractContextManager[Rehearsal]:
+    from dayfly.environment.docker import Docker
+    from dayfly.rehearsal.image import DEFAULT_BASE
+    from dayfly.rehearsal.session import start_rehearsal
+
+    return start_rehearsal(
+        project,
+        Docker(environ=dict(os.environ)),
+        image_base=machine_base or DEFAULT_BASE,
+        keep=keep,
+        with_image=with_image,
+        echo=lambda line: echo(safe_text(line, colours=True)),
+    )
+
+
+def _tell(
+    rehearsal: Rehearsal, verdict: Verdict, *, took_s: float, svg: Path | None, quiet: bool, as_json: bool
+) -> None:
+    if as_json:
+        facts = {**asdict(verdict), "clean": verdict.clean, "took_s": round(took_s, 2)}
+        typer.echo(json.dumps(facts, default=str))
+        return
+    if verdict.state is not None:
+        _show_timeline(rehearsal, verdict, svg=svg, quiet=quiet)
+    print_verdict(verdict, took_s=took_s)
+
+
+def _list_faults() -> None:
+    from dayfly.rehearsal.faults import list_faults
+
+    rows = [
+        [one.name, ", ".join("cell:N" if when == "cell" else when for when in one.when), one.says]
+        for one in list_faults()
+    ]
+    print_table(["FAULT", "AT", "WHAT HAPPENS"], rows)
+
+
+def _fault(name: str | None, at: str | None) -> tuple[Fault | None, Moment | None]:
+    """The fault and the moment that are asked for. Raises UsageError."""
+    from dayfly.rehearsal.faults import find_fault, parse_moment
+
+    if name is None:
+        if at is not None:
+            raise UsageError("--at says when a fault happens.", hint="Name the fault: --fault NAME")
+        return None, None
+    fault = find_fault(name)
+    moment = parse_moment(at) if at is not None else None
+    fault.moment(moment)  # can it happen then?
+    return fault, moment
+
+
+def _perform_all(rehearsal: Rehearsal, asked: Asked, *, report: Path | None, as_json: bool) -> int:
+    """Every fault in turn; 1 when one of them has left something."""
+    from dayfly.rehearsal.faults import list_faults
+
+    rows: list[tuple[Fault, str, Verdict]] = []
+    for fault in list_faults():
+        moment = fault.moment()
+        to_stderr(f"{fault.name}: {fault.says} ({moment})")
+        try:
+            verdict, _ = perform(rehearsal, asked, quiet=True, fault=fault, moment=moment)
+        except UsageError as error:  # the notebook is too short for it
+            to_stderr(f"  {error.what}")
+            continue
+        to_stderr(f"  {describe_matrix_row(verdict)}")
+        rows.append((fault, str(moment), verdict))
+    if as_json:
+        facts = [{"fault": one.name, "at": at, **asdict(verdict)} for one, at, verdict in rows]
+        typer.echo(json.dumps(facts, default=str))
+    else:
+        print_matrix(rows)
+    if report is not None:
+        write_report(rows, report)
+        to_stderr(f"Wrote {report}.")
+    return int(not all(verdict.clean for _, _, verdict in rows))
 
 
 def _bounded(project: Project) -> Project:
@@ -136,29 +233,6 @@ def _asked(
     )
 
 
-def _perform(rehearsal: Rehearsal, asked: Asked, *, quiet: bool, keep: bool) -> Verdict:
-    """Submit, follow to the end, and judge."""
-    from dayfly.backends.creation import create_run
-    from dayfly.backends.ec2 import start_ec2
-    from dayfly.backends.submission import plan_submission
-    from dayfly.cli.remote import show_creation
-    from dayfly.cli.views import choose_view
-    from dayfly.cli.watch import watch_elsewhere
-    from dayfly.rehearsal.verdict import judge
-
-    submission = plan_submission(asked, rehearsal.project, os.environ, datetime.now(UTC))
-    target = submission.target
-    if target is None:
-        raise ValueError("a run on a machine has a target")
-    request = create_run(target.store, submission)
-    with show_creation(quiet=quiet) as on_event:
-        run = start_ec2(target.store, request, target, on_event=on_event).run
-    with choose_view(run, quiet=quiet, as_json=False) as view:
-        watch_elsewhere(run, view)
-    within_s = 0.0 if keep else _GONE_WITHIN_S
-    return judge(rehearsal, run.run_id, ended_at=time.monotonic(), within_s=within_s)
-
-
 def _perform_build(rehearsal: Rehearsal, *, as_json: bool) -> Verdict:
     """Let a machine build and push the project's image, and judge."""
     from dayfly.cli.image_cloud import build_on_machine
@@ -190,48 +264,6 @@ def _show_timeline(rehearsal: Rehearsal, verdict: Verdict, *, svg: Path | None, 
     if not quiet:
         print_timeline(made)
         typer.echo()
-
-
-def print_verdict(verdict: Verdict, *, took_s: float) -> None:
-    """The end of a rehearsal, on stdout."""
-    rows = []
-    if verdict.state is not None:
-        rows = [
-            ("notebook", f"{style_state(verdict.state)}{_reason(verdict)}"),
-            ("cells", f"{verdict.cells_done} of {verdict.cells} executed"),
-            ("output", format_size(verdict.output_bytes) if verdict.output_bytes else "none"),
-        ]
-    rows += [
-        ("machine", _machine(verdict)),
-        ("stack", verdict.stack),
-        ("schedule", f"{verdict.schedule} (the clock was moved past the deadline)"),
-        ("left over", ", ".join(verdict.left_over) or "nothing"),
-        ("on AWS", _cost(verdict)),
-        ("took", format_duration(took_s)),
-    ]
-    for name, value in rows:
-        typer.echo(f"{name:<10} {value}")
-
-
-def _reason(verdict: Verdict) -> str:
-    if verdict.reason in {"", "completed"}:
-        return ""
-    return f" ({verdict.reason}): {safe_text(verdict.message.splitlines()[0] if verdict.message else '')}"
-
-
-def _machine(verdict: Verdict) -> str:
-    if verdict.gone_after_s is None:
-        return "stands still"
-    return f"{verdict.machine_ended}, gone {format_duration(verdict.gone_after_s)} after the run's end"
-
-
-def _cost(verdict: Verdict) -> str:
-    lived = format_duration(verdict.lived_s)
-    if verdict.cost is None:
-        return f"a machine for {lived}"
-    from dayfly.aws.money import dollars
-
-    return f"a machine for {lived}, about {dollars(verdict.cost)} by the rehearsal's invented prices"
 
 
 def _look_around(rehearsal: Rehearsal, run_id: str, *, shell: bool) -> None:

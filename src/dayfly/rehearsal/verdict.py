@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from dayfly.aws.names import PROJECT_TAG, machine_stack_name
 from dayfly.rehearsal.session import Rehearsal
 from dayfly.rehearsal.surroundings import LABEL
 from dayfly.runs import layout
+from dayfly.runs.catalog import state_of
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _GONE_WITHIN_S = 60.0
+_DELETED_WITHIN_S = 30.0
 _LOOK_S = 0.1
 _AFTER_S = 700.0
 """Beyond the end of a schedule: it looks every ten minutes."""
@@ -36,6 +39,8 @@ class Verdict:
     gone_after_s: float | None
     """None when the machine stands still."""
     machine_ended: str
+    by_deadline: bool
+    """Whether it needed the schedule to be gone; the clock was moved for it."""
     stack: str
     schedule: str
     left_over: tuple[str, ...]
@@ -59,13 +64,20 @@ def judge(
     so that the schedule does what it would do then.
     """
     machines = [one for one in rehearsal.instances.machines.values() if one.run_id == machine_id]
-    _wait(lambda: all(one.gone is not None for one in machines), within_s)
+
+    def gone_all() -> bool:
+        return all(one.gone is not None for one in machines)
+
+    _wait(gone_all, within_s)
+    by_deadline = not gone_all()
+    moved_s = _let_schedules_pass(rehearsal, machine_id)
+    if by_deadline:
+        _wait(gone_all, _DELETED_WITHIN_S)
     standing = [one for one in machines if one.gone is None]
     gone = max((one.gone for one in machines if one.gone is not None), default=ended_at)
     stack = _look_at_stack(rehearsal, machine_id)
     run = _run(rehearsal, machine_id)
     request = run.request if run is not None else None
-    _let_schedules_pass(rehearsal, machine_id)
     schedule = ", ".join(_schedules(rehearsal, machine_id)) or "gone"
     result = run.result if run is not None else None
     lived = max((one.lived_s() for one in machines), default=0.0)
@@ -73,7 +85,7 @@ def judge(
     output = rehearsal.store.get(layout.run_key(machine_id, layout.OUTPUT))
     return Verdict(
         machine_id=machine_id,
-        state=run.state if run is not None else None,
+        state=None if run is None else state_of(run.store, machine_id, now=datetime.now(UTC) + moved_s),
         reason=str(result.reason) if result is not None else "",
         message=result.message if result is not None else "",
         cells_done=result.cells.executed if result is not None else 0,
@@ -81,6 +93,7 @@ def judge(
         output_bytes=len(output or b""),
         gone_after_s=None if standing else max(gone - ended_at, 0.0),
         machine_ended=", ".join(sorted({one.ended for one in machines if one.ended})) or "never began",
+        by_deadline=by_deadline,
         stack=stack,
         schedule=schedule,
         left_over=find_left_over(rehearsal),
@@ -125,13 +138,17 @@ def _schedules(rehearsal: Rehearsal, machine_id: str) -> list[str]:
     return [one["Name"] for one in listed if one["Name"].startswith(machine_id)]
 
 
-def _let_schedules_pass(rehearsal: Rehearsal, machine_id: str) -> None:
-    """Move the clock until the schedules of the machine have come, insisted, and gone."""
-    group = rehearsal.base.schedule_group
+def _let_schedules_pass(rehearsal: Rehearsal, machine_id: str) -> timedelta:
+    """Let the machine's schedules come, insist and go, by moving the clock so far, and then back."""
+    group, moved = rehearsal.base.schedule_group, timedelta()
     for name in _schedules(rehearsal, machine_id):
         end = rehearsal.aws.scheduler.get_schedule(Name=name, GroupName=group)["EndDate"]
-        left = (end - rehearsal.aws.now()).total_seconds() + _AFTER_S
-        rehearsal.around.emulator.let_pass(max(left, 0.0))
+        left = end - rehearsal.aws.now() - moved + timedelta(seconds=_AFTER_S)
+        if left > timedelta():
+            rehearsal.around.emulator.let_pass(left.total_seconds())
+            moved += left
+    rehearsal.around.emulator.ask("POST", "/_dayfly/clock", {"offset_s": 0.0})
+    return moved
 
 
 def _wait(look: Callable[[], bool], within_s: float) -> None:
