@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from dayfly.project.units import parse_duration, parse_size
 
@@ -21,6 +21,20 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": ["500000", "100MB", "2GiB"]}),
 ]
 """Bytes."""
+
+
+_LEAST_ON_A_MACHINE = 1_000_000
+
+
+def _not_tiny(size: int) -> int:
+    """Whoever writes `--memory 32` means gigabytes, and would get the smallest machine that there is."""
+    if size < _LEAST_ON_A_MACHINE:
+        raise ValueError(f"should have a unit, such as GB: {size} is a number of bytes")
+    return size
+
+
+MachineSize = Annotated[Size, AfterValidator(_not_tiny)]
+"""Bytes of a memory or a disk."""
 
 
 class ImageSettings(BaseModel):
@@ -119,7 +133,7 @@ class Settings(BaseModel):
     cpus: float | None = Field(
         None, gt=0, description="How many processors a run in a container may use. Default: all."
     )
-    memory: Size | None = Field(
+    memory: MachineSize | None = Field(
         None, description="How much memory a run in a container may use, such as 4GB. Default: all."
     )
     gpus: str | None = Field(
@@ -134,7 +148,7 @@ class Settings(BaseModel):
     spot: bool = Field(
         default=False, description="Use spare capacity: cheaper, and AWS may end it with two minutes' notice."
     )
-    disk: Size = Field(30 * 10**9, description="The disk of a machine. Default: 30GB.")
+    disk: MachineSize = Field(30 * 10**9, description="The disk of a machine. Default: 30GB.")
     max_cost: Decimal | None = Field(
         None, gt=0, description="Dollars that a machine may cost at most; they shorten its deadline."
     )
