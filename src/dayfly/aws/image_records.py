@@ -99,9 +99,15 @@ def find_image_record(store: Store, key: str) -> ImageRecord | None:
     return record
 
 
-def load_image_record(store: Store, key: str) -> ImageRecord:
+def load_image_record(store: Store, key: str, *, arch: str = "") -> ImageRecord:
     """The record of the image with this content key. Raises ImageError when nobody has pushed it."""
     record = find_image_record(store, key)
+    if record is None and arch == "arm64":
+        raise ImageError(
+            "The project's image for arm64 is not in its image repository.",
+            why=f"Nobody has pushed or built the content key {key[:16]} yet.",
+            hint="Build it on a machine with: DAYFLY_ARCH=arm64 dayfly image build --on ec2",
+        )
     if record is None:
         raise ImageError(
             "The project's image is not in its image repository.",

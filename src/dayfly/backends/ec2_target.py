@@ -36,6 +36,8 @@ class Ec2Target:
     notify: str
     mirror: str
     """The CodeCommit repository when it has the commit; else empty."""
+    shortened_from_s: float | None = None
+    """The time that was asked for, where --max-cost allows less."""
 
     def machine(self, now: datetime) -> MachineSource:
         """What the request says of the machine."""

@@ -55,7 +55,7 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         base = finding.result()
         store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
         choosing = pool.submit(choose_hardware, aws, base, project.settings, arch=arch, environ=environ)
-        record = load_image_record(store, plan.key)
+        record = load_image_record(store, plan.key, arch=arch)
         checking = pool.submit(_check_image, aws, base, tag=record.tag, digest=record.digest)
         mirror = mirror_with(aws, base, source.snapshot.commit)
         hardware = choosing.result()
@@ -86,6 +86,7 @@ def _make_target(  # noqa: PLR0913 -- what was found out
     mirror: str,
     ssh_cidr: str,
 ) -> Ec2Target:
+    asked_s, timeout_s = settings.timeout or DEFAULT_TIMEOUT_S, _timeout_s(settings, hardware)
     return Ec2Target(
         aws=aws,
         base=base,
@@ -93,13 +94,14 @@ def _make_target(  # noqa: PLR0913 -- what was found out
         hardware=hardware,
         access=settings.aws.access,
         boot_budget_s=settings.aws.boot_budget,
-        timeout_s=_timeout_s(settings, hardware),
+        timeout_s=timeout_s,
         grace_s=settings.grace,
         hold_s=settings.keep_on_failure or 0.0,
         owner=user_name(),
         ssh_cidr=ssh_cidr,
         notify=settings.aws.notify or "",
         mirror=mirror,
+        shortened_from_s=asked_s if timeout_s < asked_s else None,
     )
 
 

@@ -100,7 +100,7 @@ def _asked(place: CloudPlace, project: Project, source: Source, flags: LabFlags)
     arch = wanted_arch(project)
     with image_tree(source, project, snapshot.repository) as (tree, settings):
         image = plan_image(tree, settings, platform=PLATFORMS[arch])
-    record = load_image_record(place.store, image.key)
+    record = load_image_record(place.store, image.key, arch=arch)
     check_image(place.aws, place.base, record)
     facts = record.facts()
     if "jupyterlab" not in {name.lower() for name in facts.packages}:

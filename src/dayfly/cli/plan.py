@@ -83,7 +83,7 @@ def machine_lines(request: Request, target: Ec2Target) -> list[tuple[str, str]]:
     lines = [
         ("machine", hardware.choice.describe()),
         ("where", f"{target.base.region}, {len(hardware.subnet_ids)} zones, {disk} disk, {machine.ami}"),
-        ("timeout", format_duration(request.timeout_s or 0)),
+        ("timeout", _timeout(request, target)),
         ("gone by", describe_deadline(machine.deadline, request.created)),
         ("cost", describe_cost(request)),
     ]
@@ -92,6 +92,13 @@ def machine_lines(request: Request, target: Ec2Target) -> list[tuple[str, str]]:
     if target.ssh_cidr:
         lines.append(("ssh", f"port 22 is open to {target.ssh_cidr}"))
     return lines
+
+
+def _timeout(request: Request, target: Ec2Target) -> str:
+    limit = format_duration(request.timeout_s or 0)
+    if target.shortened_from_s is None:
+        return limit
+    return f"{limit}, in place of {format_duration(target.shortened_from_s)}: --max-cost pays for no more"
 
 
 def describe_cost(request: OnMachine) -> str:

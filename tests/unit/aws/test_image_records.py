@@ -100,6 +100,9 @@ def test_an_image_that_nobody_has_pushed_has_no_record(store: Store) -> None:
     with pytest.raises(ImageError, match="not in its image repository") as caught:
         load_image_record(store, KEY)
     assert "dayfly image build --on ec2" in caught.value.hint
+    with pytest.raises(ImageError, match="image for arm64 is not in") as caught:
+        load_image_record(store, KEY, arch="arm64")
+    assert "DAYFLY_ARCH=arm64 dayfly image build --on ec2" in caught.value.hint
 
 
 def test_a_record_of_a_newer_dayfly_is_told_in_words(store: Store) -> None:
