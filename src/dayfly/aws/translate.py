@@ -17,7 +17,7 @@ _NONE = (
 )
 _UNREACHABLE = (
     "AWS cannot be reached.",
-    "Look at the network, and at AWS_ENDPOINT_URL if it is set.",
+    "Look at the name of the region, at the network, and at AWS_ENDPOINT_URL if it is set.",
 )
 _BUSY = ("AWS asks to be called less often.", "Wait a minute, and repeat the command.")
 _WRONG_CLOCK = (
