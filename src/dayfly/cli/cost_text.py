@@ -34,7 +34,7 @@ def print_costs(costs: Sequence[RunCost], here: int, billed: Billed | None, *, s
     if costs:
         to_stderr(f"Estimated{_prices_of(costs)}; without data transfer and requests to S3.")
         if billed is None:
-            to_stderr(f"What AWS has billed: dayfly cost --since {since} --actual")
+            to_stderr(f"What AWS has billed, for $0.01: dayfly cost --since {since} --actual")
 
 
 def _print_table(costs: Sequence[RunCost], billed: Billed | None) -> None:

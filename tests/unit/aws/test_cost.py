@@ -245,7 +245,7 @@ def test_runs_are_a_table_of_eighty_columns_with_a_total(capsys: pytest.CaptureF
     assert printed.err.splitlines() == [
         "3 runs on this machine cost nothing.",
         "Estimated from prices of 2026-11-20 to 2026-11-23; without data transfer and requests to S3.",
-        "What AWS has billed: dayfly cost --since 30d --actual",
+        "What AWS has billed, for $0.01: dayfly cost --since 30d --actual",
     ]
 
 
