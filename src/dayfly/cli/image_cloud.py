@@ -76,14 +76,15 @@ def list_repository(project: Project, *, as_json: bool) -> None:
         return
     rows = [
         [
-            f"{place.base.repository_uri}:{', '.join(one.tags) or 'no tag'}",
+            ", ".join(one.tags) or "none",
             one.digest[:19],
             format_size(one.size_bytes),
             format_when(one.pushed),
         ]
         for one in images
     ]
-    print_table(["IMAGE", "DIGEST", "SIZE", "PUSHED"], rows)
+    print_table(["TAG", "DIGEST", "SIZE", "PUSHED"], rows)
+    to_stderr(f"In {place.base.repository_uri}")
 
 
 def build_on_machine(

@@ -36,7 +36,8 @@ def lab_on_machine(project: Project, flags: LabFlags) -> None:
     """Work in JupyterLab on a machine: the one that this project has, or a new one."""
     from dayfly.aws.tunnel import check_programs
 
-    check_programs(ssh=flags.ssh is not None)
+    if not flags.dry_run:  # which needs none of them
+        check_programs(ssh=flags.ssh is not None)
     place = open_place(project)
     alive = None if flags.dry_run else _alive(place)
     if alive is not None:
