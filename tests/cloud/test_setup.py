@@ -221,6 +221,7 @@ def test_a_subnet_that_is_not_there_is_named(aws: Aws) -> None:
 # ---- down
 
 
+@pytest.mark.fault(39)
 def test_down_keeps_bucket_and_images_and_up_uses_them_again(aws: Aws) -> None:
     up(aws)
     base = load_base(aws, PROJECT)
@@ -341,6 +342,7 @@ def test_the_doctor_misses_what_was_deleted_by_hand(aws: Aws, tmp_path: Path) ->
     assert found["launch templates"].verdict is Verdict.WRONG
 
 
+@pytest.mark.fault(36)
 def test_the_doctor_names_a_stuck_stack_its_resource_and_the_mend(aws: Aws, tmp_path: Path) -> None:
     """FAULTS 36: DELETE_FAILED."""
     base = base_stack(aws, PROJECT)

@@ -99,6 +99,7 @@ def test_a_kernel_that_takes_more_memory_than_the_run_may_is_told_so(project: Pl
     assert cell_states(output_of(found)) == ["executed", "failed", "not_run"]
 
 
+@pytest.mark.fault(9)
 def test_docker_stop_interrupts_the_run_and_saves_what_there_is(project: Place) -> None:
     notebook(project, "long", "print('begun')", "print('waiting', flush=True)\nimport time\ntime.sleep(600)")
     done = project.cli("run", "long.ipynb", "--on", "docker", "--detach", "--quiet")

@@ -23,6 +23,7 @@ from tests.helpers import (
 )
 
 
+@pytest.mark.fault(1)
 def test_fault_01_a_cell_raises(place: Place) -> None:
     """The whole notebook is there; cell and traceback are told; exit code 10."""
     run, done = place.run("fails", code=10)
@@ -37,6 +38,7 @@ def test_fault_01_a_cell_raises(place: Place) -> None:
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(2)
 def test_fault_02_sys_exit_in_a_cell(place: Place) -> None:
     """It ends the run at that cell, and is told as what it is."""
     run, _ = place.run("exits", code=10)
@@ -61,6 +63,7 @@ def test_fault_02_os_exit_in_a_cell(place: Place) -> None:
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(3)
 def test_fault_03_a_kernel_that_the_system_kills_is_told_with_the_likely_cause(place: Place) -> None:
     """SIGKILL is what the kernel gets when memory runs out."""
     with place.running("sleeps", says="asleep") as run:
@@ -73,6 +76,7 @@ def test_fault_03_a_kernel_that_the_system_kills_is_told_with_the_likely_cause(p
 
 
 @pytest.mark.parametrize(("limit", "seconds"), [("--timeout", "5"), ("--cell-timeout", "2")])
+@pytest.mark.fault(4)
 def test_fault_04_a_cell_hangs_and_ignores_interrupts(place: Place, limit: str, seconds: str) -> None:
     """Interrupt, grace, kill: the run ends at its limit and a grace, with what there was."""
     began = time.monotonic()
@@ -88,6 +92,7 @@ def test_fault_04_a_cell_hangs_and_ignores_interrupts(place: Place, limit: str, 
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(4)
 def test_fault_04_a_cell_that_hears_the_interrupt_ends_without_being_killed(place: Place) -> None:
     run, _ = place.run("sleeps", "--cell-timeout", "1500ms", code=11)
     notebook = output_of(run)
@@ -96,6 +101,7 @@ def test_fault_04_a_cell_that_hears_the_interrupt_ends_without_being_killed(plac
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(5)
 def test_fault_05_the_kernelspec_is_missing(place: Place) -> None:
     """Nothing is created; what is installed is told; exit code 6."""
     notebook = place.notebook("no_such_kernel")
@@ -108,6 +114,7 @@ def test_fault_05_the_kernelspec_is_missing(place: Place) -> None:
     assert place.cli("ps").out == ""
 
 
+@pytest.mark.fault(5)
 def test_fault_05_the_kernelspec_is_gone_when_the_runner_looks(place: Place) -> None:
     """The runner itself finds that the kernel is missing: the run ends as failed and says so."""
     notebook = place.notebook("hello")
@@ -126,6 +133,7 @@ def test_fault_05_the_kernelspec_is_gone_when_the_runner_looks(place: Place) -> 
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(10)
 def test_fault_10_the_notebook_leaves_children_behind(place: Place) -> None:
     """The run succeeds at once; what the kernel started ends with it, save what moved to its own session."""
     run, _ = place.run("leaves_a_child")
@@ -140,6 +148,7 @@ def test_fault_10_the_notebook_leaves_children_behind(place: Place) -> None:
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(42)
 def test_fault_42_two_runs_write_to_one_outputs_folder(place: Place) -> None:
     """They take turns, are told so, and never mix."""
     (place.root / "dayfly.toml").write_text('outputs = "shared"\n')

@@ -38,6 +38,7 @@ from tests.helpers import (
 _MEGABYTE = 1_000_000
 
 
+@pytest.mark.fault(6)
 def test_fault_06_a_cell_prints_thirty_times_what_a_run_keeps(place: Place) -> None:
     """The output says that and where it was cut, and the runner's memory stays bounded."""
     notebook = str(place.notebook("floods"))
@@ -91,6 +92,7 @@ class _SlowDisk(NotebookFile):
         return size
 
 
+@pytest.mark.fault(7)
 def test_fault_07_saving_is_slow(tmp_path: Path) -> None:
     """The user is warned, the notebook on disk is valid, and the next checkpoint is within 60 s."""
     cell: dict[str, Any] = {
@@ -129,10 +131,12 @@ def test_fault_07_saving_is_slow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cost_s", [0.001, 1, 5, 6, 60, 3600])
+@pytest.mark.fault(7)
 def test_fault_07_at_most_sixty_seconds_of_work_are_lost_however_slow_saving_is(cost_s: float) -> None:
     assert pause_after(cost_s) <= LONGEST_S == 60
 
 
+@pytest.mark.fault(8)
 def test_fault_08_the_runner_is_killed(place: Place) -> None:
     """The command that waits for it says so, exits with 14, and names what is left; so does `show`."""
     notebook = place.notebook("waits")
@@ -184,6 +188,7 @@ def jumping_clock(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     }
 
 
+@pytest.mark.fault(25)
 def test_fault_25_the_wall_clock_jumps_ahead(
     place: Place, jumping_clock: tuple[Path, dict[str, str]]
 ) -> None:
@@ -203,6 +208,7 @@ def test_fault_25_the_wall_clock_jumps_ahead(
         assert_nothing_runs(run)
 
 
+@pytest.mark.fault(25)
 def test_fault_25_the_wall_clock_jumps_back(place: Place, jumping_clock: tuple[Path, dict[str, str]]) -> None:
     """A limit of three seconds strikes after three seconds, and no time that is told is negative."""
     clock, environ = jumping_clock
@@ -231,6 +237,7 @@ exit $code
 """
 
 
+@pytest.mark.fault(43)
 def test_fault_43_the_disk_is_full(place: Place, tmp_path: Path) -> None:
     """The run ends as failed, told as what it is; what was saved is valid and says how far it came."""
     place.notebook("fills_the_disk")

@@ -26,6 +26,7 @@ from tests.helpers import Place, run_dir_of
         pytest.param("tags=[1", ["is not valid YAML"], id="no YAML"),
     ],
 )
+@pytest.mark.fault(11)
 def test_fault_11_a_bad_parameter(place: Place, parameter: str, said: list[str]) -> None:
     done = place.cli("run", str(place.notebook("hello")), "-p", parameter, code=2)
     for words in said:
@@ -56,6 +57,7 @@ def test_fault_11_parameters_for_a_notebook_that_takes_none(place: Place) -> Non
         ),
     ],
 )
+@pytest.mark.fault(44)
 def test_fault_44_a_damaged_project_file(place: Place, file: str, content: str, said: list[str]) -> None:
     (place.root / "dayfly.toml").unlink()
     (place.root / file).write_bytes(content.encode(errors="surrogateescape"))
@@ -74,6 +76,7 @@ def test_fault_44_a_mistake_in_one_setting_does_not_hide_the_runs(place: Place) 
     assert "succeeded" in place.cli("show").out
 
 
+@pytest.mark.fault(44)
 def test_fault_44_a_damaged_environment_variable(place: Place) -> None:
     done = place.cli("config", code=2, environ={"DAYFLY_TIMEOUT": "soon"})
     assert "'timeout' cannot be 'soon' (environment, DAYFLY_TIMEOUT)" in done.err
@@ -100,6 +103,7 @@ def test_fault_44_a_damaged_environment_variable(place: Place) -> None:
         ),
     ],
 )
+@pytest.mark.fault(44)
 def test_fault_44_a_damaged_notebook(place: Place, damage: Callable[[str], str], said: list[str]) -> None:
     notebook = place.notebook("hello")
     notebook.write_text(damage(notebook.read_text()))
@@ -116,6 +120,7 @@ def _damage(run: Run, name: str, content: str) -> Path:
     return file
 
 
+@pytest.mark.fault(44)
 def test_fault_44_a_damaged_file_in_the_store(place: Place) -> None:
     """The command that needs it names file and line; the others go on; the run can be removed."""
     run, _ = place.run("hello")
@@ -144,6 +149,7 @@ def test_fault_44_a_damaged_file_in_the_store(place: Place) -> None:
     assert place.cli("rm", run.run_id).out.strip() == run.run_id
 
 
+@pytest.mark.fault(44)
 def test_fault_44_something_else_in_the_store(place: Place) -> None:
     """What is no run is left out of listings, and nothing fails over it."""
     run, _ = place.run("hello")

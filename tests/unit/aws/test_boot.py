@@ -70,6 +70,7 @@ class TestARun:
         assert machine.failure is None
         machine.ended_well()
 
+    @pytest.mark.fault(25)
     def test_the_first_that_is_done_is_to_arm_the_end(self, machine: Machine) -> None:
         """By a monotonic timer, and within what is left until the deadline."""
         machine.boot()

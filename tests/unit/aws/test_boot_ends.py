@@ -64,6 +64,7 @@ class TestTheEnd:
         assert any("upload_failed" in warning for warning in machine.warnings)
         machine.ended_well()
 
+    @pytest.mark.fault(35)
     def test_self_deletion_that_is_denied_is_told_and_the_machine_goes_off(self, machine: Machine) -> None:
         machine.fail("aws cloudformation", times=9, said="AccessDenied")
         machine.boot()
@@ -114,6 +115,7 @@ class TestTheEnd:
 
 
 class TestPulling:
+    @pytest.mark.fault(15)
     def test_a_pull_that_is_throttled_three_times_is_told_and_done(self, machine: Machine) -> None:
         machine.fail("docker pull", times=3, said="toomanyrequests: Rate exceeded")
         machine.boot()
@@ -131,6 +133,7 @@ class TestPulling:
             ("toomanyrequests", "pull_failed", 7),
         ],
     )
+    @pytest.mark.fault(17)
     def test_a_pull_that_fails_ends_the_run(
         self, machine: Machine, said: str, reason: str, calls: int
     ) -> None:
@@ -170,6 +173,7 @@ FATAL = {
 
 
 @pytest.mark.parametrize("pattern", FATAL)
+@pytest.mark.fault(13)
 def test_a_step_that_fails_is_told_with_its_line_and_ends_the_machine(machine: Machine, pattern: str) -> None:
     machine.fail(pattern, times=99, code=3, said="because")
     machine.boot()
@@ -190,6 +194,7 @@ def test_a_step_that_fails_is_told_with_its_line_and_ends_the_machine(machine: M
         assert machine.object("machine.log") is not None
 
 
+@pytest.mark.fault(13)
 def test_a_machine_that_cannot_even_make_its_folder_ends(machine: Machine) -> None:
     """It can tell nobody but its console."""
     machine.fail("mkdir -p .*run/dayfly .*log", said="Read-only file system")
@@ -212,6 +217,7 @@ def test_whatever_call_fails_the_machine_ends(tmp_path: Path) -> None:
         machine.ended_well()
 
 
+@pytest.mark.fault(19)
 def test_a_supervisor_that_is_killed_ends_the_machine_and_loses_nothing_that_was_saved(
     machine: Machine,
 ) -> None:
@@ -231,6 +237,7 @@ def test_a_supervisor_that_is_killed_ends_the_machine_and_loses_nothing_that_was
     machine.ended_well()
 
 
+@pytest.mark.fault(14)
 def test_a_boot_that_takes_too_long_is_ended_by_its_budget(machine: Machine) -> None:
     """The engine hangs at its start; the timer's command is run as systemd would."""
     (machine.fake / "docker-hangs").touch()

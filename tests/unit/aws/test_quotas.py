@@ -65,6 +65,7 @@ def test_a_quota_that_allows_the_machine_is_asked_for_once_a_day(tmp_path: Path)
         check_quota(stubbed.aws, cache, LARGE, spot=False, account=ACCOUNT)
 
 
+@pytest.mark.fault(31)
 def test_a_quota_that_is_too_low_is_told_with_the_link_to_ask_for_more(tmp_path: Path) -> None:
     with stubbed_aws() as stubbed:
         _answer(stubbed, 5.0)
