@@ -376,3 +376,6 @@ def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
     assert git("ls-remote", url, "refs/heads/main", environ=machine).split()[0] == head
     branch = aws.codecommit.get_branch(repositoryName=base.mirror, branchName="main")["branch"]
     assert branch["commitId"] == head
+    assert aws.codecommit.get_commit(repositoryName=base.mirror, commitId=head)["commit"]["parents"] == []
+    with pytest.raises(AwsError, match="CommitIdDoesNotExistException"):
+        aws.codecommit.get_commit(repositoryName=base.mirror, commitId="0" * 40)

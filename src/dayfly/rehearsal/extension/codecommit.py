@@ -111,6 +111,8 @@ def _handle(operation: str, asked: dict[str, Any]) -> Answer:  # noqa: PLR0911 -
             return dispatch.json_answer({"repositoryMetadata": found | {"cloneUrlHttp": url}})
         case "GetBranch":
             return _branch(name, asked["branchName"])
+        case "GetCommit":
+            return _commit(name, asked["commitId"])
     return dispatch.json_error("InvalidActionException", f"The emulator does not know codecommit:{operation}")
 
 
@@ -120,6 +122,17 @@ def _branch(name: str, branch: str) -> Answer:
     if said.returncode != 0:
         return dispatch.json_error("BranchDoesNotExistException", f"Branch named {branch} does not exist")
     return dispatch.json_answer({"branch": {"branchName": branch, "commitId": said.stdout.strip()}})
+
+
+def _commit(name: str, commit: str) -> Answer:
+    """https://docs.aws.amazon.com/codecommit/latest/APIReference/API_GetCommit.html, without who and when."""
+    git = ["git", "-C", str(repository_path(name)), "show", "--no-patch", "--format=%H%n%T%n%P%n%B"]
+    said = subprocess.run([*git, f"{commit}^{{commit}}"], capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        return dispatch.json_error("CommitIdDoesNotExistException", f"Commit {commit} does not exist")
+    full, tree, parents, message = said.stdout.split("\n", 3)
+    found = {"commitId": full, "treeId": tree, "parents": parents.split(), "message": message}
+    return dispatch.json_answer({"commit": found})
 
 
 def _create_resource(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
