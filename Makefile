@@ -16,7 +16,7 @@ TEMPLATES := src/dayfly/aws/templates
 IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help uv demo test check format bench aws-acceptance docs clean
+.PHONY: help uv demo test check format bench aws-acceptance faults rehearsal docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: uv ## run examples/quickstart.ipynb and say where the result is
 
 test: uv ## run all tests; ARGS="-k words" runs some
 	@scripts/system-packages.sh
-	$(RUN) pytest -n auto $(ARGS)
+	$(RUN) pytest -n auto --dist loadgroup $(ARGS)
 
 check: uv ## lint, types, who imports whom, shell scripts, templates, lock file, docs
 	uv lock --check
@@ -57,6 +57,15 @@ bench: uv ## measure against papermill and jupyter execute
 
 aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first; ARGS=--rehearse: what an emulator can
 	$(RUN) python scripts/aws_acceptance.py $(ARGS)
+
+faults: uv ## let every fault happen, and write what was left of it into docs/faults.md
+	@scripts/system-packages.sh
+	$(RUN) pytest -m fault -n 2 --dist loadgroup --fault-records .cache/faults.json $(ARGS)
+	$(RUN) python scripts/faults_report.py .cache/faults.json
+
+rehearsal: uv ## run a notebook on a machine of the cloud, here; ARGS="--fault spot-notice": with something going wrong
+	@scripts/system-packages.sh
+	PYTHONPATH=. $(RUN) python scripts/rehearsal.py examples/quickstart.ipynb $(ARGS)
 
 docs: uv ## write the CLI reference and build the documentation into site/
 	$(RUN) python scripts/cli_reference.py
