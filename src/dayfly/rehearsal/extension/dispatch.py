@@ -178,17 +178,27 @@ def install() -> None:
             "caller": call.caller,
             "resource": call.resource,
         }
-        answer = await _carry_out(call, lambda: original(method, path, headers, body, query, request_id))
-        WORLD.requests.append(entry | {"status": answer[0], "code": _error_code(answer)})
+
+        async def carry_out() -> Answer:
+            return await _carry_out(
+                call, fault, lambda: original(method, path, headers, body, query, request_id)
+            )
+
+        fault = WORLD.take_fault(f"{call.service}:{call.operation}")
+        delay_s = fault.delay_s if fault is not None else 0.0
+        answer = await carry_out() if fault is None or fault.after or not delay_s else None
+        # Whoever waits for a call that hangs sees it as soon as it does, and what was done before it does.
+        entry |= {"status": 0, "code": ""}
+        WORLD.requests.append(entry)
+        await asyncio.sleep(delay_s)
+        answer = answer or await carry_out()
+        entry |= {"status": answer[0], "code": _error_code(answer)}
         return answer
 
     ministack._dispatch_service_request = dispatch
 
 
-async def _carry_out(call: Call, original: Callable[[], Awaitable[Answer]]) -> Answer:
-    fault = WORLD.take_fault(f"{call.service}:{call.operation}")
-    if fault is not None and fault.delay_s:
-        await asyncio.sleep(fault.delay_s)
+async def _carry_out(call: Call, fault: Fault | None, original: Callable[[], Awaitable[Answer]]) -> Answer:
     if fault is not None and fault.kind != "delay":
         if fault.after:
             await original()
