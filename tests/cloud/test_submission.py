@@ -28,7 +28,7 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from tests.cloud.stacks import base_stack
 from tests.cloud.submissions import CloudProject, make_project, names
-from tests.helpers import PROGRAMS, wait_for
+from tests.helpers import PATIENCE_S, PROGRAMS, Done, wait_for
 
 RUN = ("run", "nb.ipynb", "--on", "ec2", "--timeout", "2h")
 CALLS = 12
@@ -226,26 +226,38 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize(("operation", "after"), STEPS, ids=[f"{name}-{after}" for name, after in STEPS])
-def test_a_client_killed_at_any_step_leaves_no_machine_after_the_deadline(
-    project: CloudProject, aws: Aws, emulator: Emulator, operation: str, after: bool
-) -> None:
-    """The client hangs in one call, before or after the emulator has done it, and is killed there."""
-    emulator.forget_requests()
-    emulator.fault(operation, kind="delay", delay_s=30, after=after)
+def cut_off(project: CloudProject, operation: str, number: signal.Signals, *, after: bool = False) -> Done:
+    """Submit; send the signal to the client while it hangs in one call, before or after that was done."""
+    project.emulator.forget_requests()
+    project.emulator.fault(operation, kind="delay", delay_s=30, after=after)
     client = subprocess.Popen(
         [str(PROGRAMS / "dayfly"), *RUN, "--token", "t"],
         cwd=project.root,
         env=dict(project.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
     service, _, name = operation.partition(":")
-    wait_for(lambda: emulator.requests(service=service, operation=name), f"the client to call {operation}")
-    os.killpg(client.pid, signal.SIGKILL)
-    client.wait()
+    try:
+        wait_for(
+            lambda: project.emulator.requests(service=service, operation=name),
+            f"the client to call {operation}",
+        )
+    finally:
+        os.killpg(client.pid, number)
+        _, err = client.communicate(timeout=PATIENCE_S)
+        project.emulator.heal()
+    return Done(code=client.returncode, out="", err=err.decode())
+
+
+@pytest.mark.parametrize(("operation", "after"), STEPS, ids=[f"{name}-{after}" for name, after in STEPS])
+def test_a_client_killed_at_any_step_leaves_no_machine_after_the_deadline(
+    project: CloudProject, aws: Aws, emulator: Emulator, operation: str, after: bool
+) -> None:
+    """The client hangs in one call, before or after the emulator has done it, and is killed there."""
+    cut_off(project, operation, signal.SIGKILL, after=after)
     emulator.let_pass(HALF_A_DAY_S)
     assert (machine_stacks(aws), emulator.instances(), schedules(aws)) == ([], [], [])
 
@@ -260,6 +272,42 @@ def test_a_submission_that_was_cut_off_is_taken_up_by_its_token(
     store.delete([layout.run_key(left.run_id, layout.RESULT)])
     assert submit(project, "--token", "t").run_id == left.run_id
     assert len(machine_stacks(aws)) == 1
+
+
+def test_a_client_killed_when_its_stack_was_made_finds_it_again_by_its_token(
+    project: CloudProject, aws: Aws, emulator: Emulator
+) -> None:
+    """It was killed between CreateStack and writing down that there is a stack."""
+    cut_off(project, "cloudformation:CreateStack", signal.SIGKILL, after=True)
+    run = submit(project, "--token", "t")
+    assert run.state is State.PROVISIONING
+    assert len(machine_stacks(aws)) == len(emulator.instances()) == 1
+
+
+def test_a_run_that_has_ended_gets_no_second_machine_by_its_token(
+    project: CloudProject, aws: Aws, emulator: Emulator
+) -> None:
+    emulator.no_capacity(instance_type="m7i.large", times=6)
+    project.cli(*RUN, "--token", "t", code=9)
+    assert "to spare" in project.cli(*RUN, "--token", "t", code=15).err
+    assert machine_stacks(aws) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "said", "machines"),
+    [
+        ("scheduler:CreateSchedule", "No machine was made for", 0),
+        ("cloudformation:DescribeStackEvents", "The run goes on. Come back with: dayfly attach", 1),
+    ],
+)
+def test_ctrl_c_while_the_machine_is_made_says_whether_there_is_one(
+    project: CloudProject, aws: Aws, operation: str, said: str, machines: int
+) -> None:
+    left = cut_off(project, operation, signal.SIGINT)
+    assert (left.code, said in left.err) == (130, True), left.err
+    (run,) = list_runs(project.store)
+    assert len(machine_stacks(aws)) == machines
+    assert run.state is (State.PROVISIONING if machines else State.NEVER_STARTED)
 
 
 def test_a_rerun_has_the_same_machine_for_the_same_commit(project: CloudProject, aws: Aws) -> None:

@@ -200,27 +200,39 @@ def _create(aws: Aws, plan: MachinePlan, attempt: int) -> MachineRecord:
     except AwsError as error:
         if error.code not in _NAME_TAKEN and not is_transient(error):
             raise
-        stack_id = _made_before(aws, plan, stack_name, error)
+        stack_id = _made_before(aws, plan, attempt, error)
+    return _record(plan, attempt, stack_id, aws.now())
+
+
+def find_made(aws: Aws, plan: MachinePlan, attempt: int = 1) -> MachineRecord | None:
+    """The stack of an attempt that AWS knows, though nobody has written it down. Raises AwsError."""
+    stack = find_stack(aws, plan.stack_name(attempt))
+    if stack is None or stack.tags.get(RUN_TAG) != plan.machine_id:
+        return None
+    return _record(plan, attempt, stack.stack_id, stack.created)
+
+
+def _record(plan: MachinePlan, attempt: int, stack_id: str, created: datetime) -> MachineRecord:
     return MachineRecord(
         machine_id=plan.machine_id,
-        stack_name=stack_name,
+        stack_name=plan.stack_name(attempt),
         stack_id=stack_id,
-        schedule=schedule,
+        schedule=schedule_name(plan.machine_id, attempt),
         attempt=attempt,
         subnet=plan.subnet_ids[attempt - 1],
-        created=aws.now(),
+        created=created,
     )
 
 
-def _made_before(aws: Aws, plan: MachinePlan, stack_name: str, error: AwsError) -> str:
+def _made_before(aws: Aws, plan: MachinePlan, attempt: int, error: AwsError) -> str:
     """The id of the stack that an earlier try of this submission, or a call without an answer, has made."""
     try:
-        stack = find_stack(aws, stack_name)
+        found = find_made(aws, plan, attempt)
     except AwsError as other:
-        raise _unwatched(plan, stack_name, other) from error
-    if stack is None or stack.tags.get(RUN_TAG) != plan.machine_id:
+        raise _unwatched(plan, plan.stack_name(attempt), other) from error
+    if found is None:
         raise error
-    return stack.stack_id
+    return found.stack_id
 
 
 def _unwatched(plan: MachinePlan, stack_name: str, error: AwsError) -> AwsError:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dayfly.aws.hardware import find_alternatives
-from dayfly.aws.machine import NO_CAPACITY, apply_machine
-from dayfly.errors import AwsError, RunConflictError
+from dayfly.aws.machine import NO_CAPACITY, UNWATCHED, apply_machine, find_made
+from dayfly.aws.machine_facts import load_record
+from dayfly.aws.names import DEADLINE_TAG
+from dayfly.aws.stacks import find_stack
+from dayfly.errors import AwsError, RunConflictError, StoreError
 from dayfly.runs import layout
 from dayfly.runs.machine import MachineRecord
 from dayfly.runs.request import Request
@@ -25,8 +29,13 @@ from dayfly.runs.status import put_status
 from dayfly.runs.store import Store
 
 if TYPE_CHECKING:
+    from dayfly.aws.client import Aws
+    from dayfly.aws.machine import MachinePlan
     from dayfly.aws.stacks import StackEvent
     from dayfly.backends.ec2_target import Ec2Target
+
+TOO_LATE = "DeadlineTooNear"
+"""The `code` of the AwsError for a submission that is taken up when its deadline is near, or past."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +72,78 @@ def start_ec2(
 ) -> Ec2Run:
     """Make the machine of a run that is in the store. Returns when its instance is there.
 
-    A submission that was cut off is taken up where it was. Raises AwsError when there can be no machine;
-    the run has never started then, and says why.
+    A submission that was cut off is taken up where it was; one that has made its machine, or whose run has
+    ended, is as it is. Raises AwsError when there can be no machine: the run has never started then, and says
+    why, unless the code is UNWATCHED.
     """
-    run = Run(request.run_id, store)
-    if store.exists(layout.run_key(request.run_id, layout.MACHINE_RECORD)):
+    run, plan, aws = Run(request.run_id, store), target.plan(request), target.aws
+    left = _what_is_there(store, request.run_id)
+    if layout.RESULT in left:
         return Ec2Run(run)
-    plan = target.plan(request)
+    record = load_record(run) if layout.MACHINE_RECORD in left else None
+    if record is not None and run.state is not State.PROVISIONING:
+        return Ec2Run(run)
     try:
+        _check_time_left(plan, aws.now())
         if target.notify:
             store.put(layout.run_key(request.run_id, layout.NOTIFY), target.notify.encode())
         apply_machine(
-            target.aws, plan, on_record=lambda record: _put_record(store, record), on_event=on_event
+            aws,
+            plan,
+            on_record=lambda record: _put_record(store, record, now=aws.now()),
+            on_event=on_event,
+            first=_next_attempt(aws, record),
         )
     except AwsError as error:
+        if error.code == UNWATCHED:
+            raise
         told = _with_alternatives(error, target)
-        tell_never_started(store, request, told, now=target.aws.now())
+        with suppress(StoreError):  # what AWS said is what must be told
+            tell_never_started(store, request, told, now=aws.now())
         raise told from error
     return Ec2Run(run)
+
+
+def settle_interrupted(store: Store, request: Request, target: Ec2Target) -> bool:
+    """After `start_ec2` was interrupted: whether AWS has been asked for a machine, which then goes on.
+
+    When it has not, the run has never started, and says so. Raises AwsError and StoreError.
+    """
+    run = Run(request.run_id, store)
+    if load_record(run) is not None:
+        return True
+    record = find_made(target.aws, target.plan(request))
+    if record is not None:
+        _put_record(store, record, now=target.aws.now())
+        return True
+    interrupted = AwsError("The submission was interrupted before its machine was made.")
+    tell_never_started(store, request, interrupted, now=target.aws.now())
+    return False
+
+
+def _what_is_there(store: Store, run_id: str) -> set[str]:
+    """The names of the run's own files."""
+    prefix = layout.run_prefix(run_id)
+    return {entry.key.removeprefix(prefix) for entry in store.list(prefix.rstrip("/"))}
+
+
+def _check_time_left(plan: MachinePlan, now: datetime) -> None:
+    """Raise AwsError for a submission that is taken up so late that its machine would only boot."""
+    if plan.deadline - now < timedelta(seconds=plan.boot_budget_s):
+        raise AwsError(
+            f"The deadline of {plan.machine_id} is too near: {plan.tags[DEADLINE_TAG]}.",
+            why="A deadline never moves, and this submission was cut off long ago.",
+            hint=f"Submit it again, with another token or none: dayfly rerun {plan.machine_id}",
+            code=TOO_LATE,
+        )
+
+
+def _next_attempt(aws: Aws, record: MachineRecord | None) -> int:
+    """Where to go on: at the attempt that was begun, or after it when its stack is gone."""
+    if record is None:
+        return 1
+    stack = find_stack(aws, record.stack_id)
+    return record.attempt + (stack is None or stack.status.startswith("DELETE"))
 
 
 def _with_alternatives(error: AwsError, target: Ec2Target) -> AwsError:
@@ -96,8 +159,10 @@ def _with_alternatives(error: AwsError, target: Ec2Target) -> AwsError:
     return AwsError(error.what, why=error.why, hint=hint, code=error.code)
 
 
-def _put_record(store: Store, record: MachineRecord) -> None:
+def _put_record(store: Store, record: MachineRecord, *, now: datetime) -> None:
     store.put(layout.run_key(record.machine_id, layout.MACHINE_RECORD), record.to_bytes())
+    if record.attempt > 1:  # nobody beats yet, and zone after zone takes its time
+        put_status(store, record.machine_id, State.PROVISIONING, now)
 
 
 def tell_never_started(store: Store, request: Request, error: AwsError, *, now: datetime) -> None:

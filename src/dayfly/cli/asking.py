@@ -21,9 +21,7 @@ def backend_name(on: str, *, detach: bool, output: str | None) -> BackendName:
     """The backend that `--on` names, if it can do what else was asked. Raises UsageError."""
     if on == "local":
         return "local"
-    if on == "ec2":
-        return "ec2"
-    if on != "docker":
+    if on not in {"docker", "ec2"}:
         raise UsageError(
             f"There is no backend {on!r}.",
             why="This version of dayfly runs notebooks on: local, docker, ec2.",
@@ -34,7 +32,7 @@ def backend_name(on: str, *, detach: bool, output: str | None) -> BackendName:
             why="A container cannot write outside of its run directory.",
             hint="Fetch the notebook when the run has ended: dayfly fetch RUN",
         )
-    return "docker"
+    return "docker" if on == "docker" else "ec2"
 
 
 def ask_about_changes() -> Callable[[list[str]], bool] | None:

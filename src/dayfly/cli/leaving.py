@@ -8,6 +8,7 @@ from collections.abc import Callable
 import typer
 
 from dayfly.cli.text import is_terminal, to_stderr
+from dayfly.errors import StoreError
 from dayfly.runs.asker import user_name
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
@@ -16,7 +17,10 @@ _ASKS_WITHIN_S = 3.0
 
 
 def watch_or_leave(run: Run, *, quiet: bool, as_json: bool) -> State | None:
-    """Watch a run that another process executes to its end; after Ctrl-C it is left, and the command ends."""
+    """Watch a run that another process executes to its end; after Ctrl-C it is left, and the command ends.
+
+    Raises StoreError when its store cannot be read any more, such as with credentials that have expired.
+    """
     from dayfly.cli.views import choose_view
     from dayfly.cli.watch import DetachedError, watch_elsewhere
 
@@ -26,6 +30,11 @@ def watch_or_leave(run: Run, *, quiet: bool, as_json: bool) -> State | None:
     except DetachedError:
         leave_run(run)
         raise typer.Exit(0) from None
+    except StoreError as error:  # it is only we who cannot see it
+        back = f"The run goes on without you. Come back with: dayfly attach {run.run_id}"
+        raise StoreError(
+            error.what, why=error.why, hint="\n".join(filter(None, (error.hint, back)))
+        ) from error
 
 
 def leave_run(

@@ -17,6 +17,8 @@ from dayfly.cli.text import describe_deadline, is_terminal, to_stderr
 if TYPE_CHECKING:
     from dayfly.aws.stacks import StackEvent
     from dayfly.backends.creation import Submission
+    from dayfly.backends.ec2_target import Ec2Target
+    from dayfly.runs.request import Request
     from dayfly.runs.run import Run
 
 
@@ -39,7 +41,7 @@ def run_remote(
         with show_creation(quiet=quiet or as_json) as on_event:
             run = start_ec2(target.store, request, target, on_event=on_event).run
     except KeyboardInterrupt:
-        _say_it_goes_on(request.run_id)
+        _leave_creation(request, target)
         raise typer.Exit(130) from None
     if detach:
         typer.echo(run.run_id)
@@ -60,9 +62,24 @@ def _say(submission: Submission) -> None:
     )
 
 
-def _say_it_goes_on(run_id: str) -> None:
-    to_stderr(f"\n{run_id} goes on without you. Come back with: dayfly attach {run_id}")
-    to_stderr(f"End it with: dayfly stop {run_id}")
+def _leave_creation(request: Request, target: Ec2Target) -> None:
+    """After Ctrl-C while the machine is made: say whether there is one, and how to come back to it."""
+    from dayfly.backends.ec2 import settle_interrupted
+    from dayfly.cli.leaving import leave_run
+    from dayfly.errors import DayflyError
+    from dayfly.runs.run import Run
+
+    to_stderr()
+    try:
+        asked_for = settle_interrupted(target.store, request, target)
+    except (DayflyError, KeyboardInterrupt):
+        to_stderr(f"If AWS was asked for a machine, it goes on. See with: dayfly show {request.run_id}")
+        to_stderr(f"End it with: dayfly stop --now {request.run_id}")
+        return
+    if asked_for:
+        leave_run(Run(request.run_id, target.store))
+    else:
+        to_stderr(f"No machine was made for {request.run_id}; it will not run.")
 
 
 @contextmanager
@@ -90,12 +107,28 @@ def _watch(run: Run, *, quiet: bool, as_json: bool, output: str | None) -> None:
     from dayfly.cli.summary import exit_with
 
     state = watch_or_leave(run, quiet=quiet, as_json=as_json)
+    if output is not None:
+        _hand_over(run, output)
+    exit_with(run, state, quiet=quiet or as_json)
+
+
+def _hand_over(run: Run, output: str) -> None:
+    """The executed notebook where `-o` asks for it; of a run that has none, its end says why."""
+    from pathlib import Path
+
+    from dayfly.errors import RunConflictError
+
+    try:
+        content = run.output_bytes()
+    except RunConflictError:
+        return
     if output == "-":
         with suppress(BrokenPipeError):
-            sys.stdout.buffer.write(run.output_bytes())
+            sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
-    elif output is not None:
-        from pathlib import Path
-
-        Path(output).write_bytes(run.output_bytes())
-    exit_with(run, state, quiet=quiet or as_json)
+        return
+    try:
+        Path(output).write_bytes(content)
+    except OSError as error:  # the run counts
+        to_stderr(f"warning: {output} cannot be written: {error.strerror}")
+        to_stderr(f"  Fetch the notebook with: dayfly fetch {run.run_id}")
