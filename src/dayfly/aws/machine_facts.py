@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -22,6 +22,7 @@ from dayfly.runs.state import State
 
 _UNTOLD = {State.LOST, State.NEVER_STARTED}
 """Ends that the run directory does not explain, but perhaps the stack does."""
+_AT_WORK = {State.RUNNING, State.SAVING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,12 @@ class MachineFacts:
     def alive(self) -> bool:
         """Whether it is known to cost something still."""
         return self.end.teardown in {Teardown.ALIVE, Teardown.PENDING, Teardown.STUCK}
+
+    def true_state(self, said: State | None) -> State | None:
+        """What has become of a run that is said to go on, when its machine is known to be gone."""
+        if said is None or said.ended or self.end.teardown is not Teardown.DONE:
+            return said
+        return State.LOST if said in _AT_WORK else State.NEVER_STARTED
 
     def cost(self, until: datetime) -> Decimal | None:
         """Dollars from its creation until then, by the price that it was planned with; None without one."""
@@ -70,13 +77,15 @@ def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws
     failed = next((event for event in told if event["type"] == MACHINE_FAILED), None)
     if record is None:
         return MachineFacts(source=source, record=None, end=_unknown("No stack was made for it."))
+    facts = MachineFacts(source=source, record=record, end=_unknown(""), failed=failed)
     try:
         aws = open_aws()
-        end = find_end(aws, record.stack_id)
-        cause = first_failure(load_stack_events(aws, record)) if state in _UNTOLD else None
+        facts = replace(facts, end=find_end(aws, record.stack_id))
+        if facts.true_state(state) in _UNTOLD:
+            facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
     except DayflyError as error:
-        end, cause = _unknown(error.what), None
-    return MachineFacts(source=source, record=record, end=end, failed=failed, cause=cause)
+        return replace(facts, end=_unknown(error.what))
+    return facts
 
 
 def load_stack_events(aws: Aws, record: MachineRecord) -> list[StackEvent]:

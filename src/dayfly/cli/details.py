@@ -45,6 +45,7 @@ def to_json(run: Run, open_aws: Callable[[], Aws]) -> dict[str, Any]:
     """The same for programs: request, result, receipt, the cells, and the machine where there is one."""
     result, receipt, state = run.result, run.receipt, run.state
     facts = load_facts(run, state, open_aws)
+    state = facts.true_state(state) if facts is not None else state
     return {
         "run_id": run.run_id,
         "state": state,
@@ -79,6 +80,7 @@ def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
     state, request, result = run.state, run.request, run.result
     cells = cells_of(run)
     facts = load_facts(run, state, open_aws)
+    state = facts.true_state(state) if facts is not None else state
     _print_head(run, state, request, result)
     if facts is not None:
         print_machine(run, facts, state, result)

@@ -82,6 +82,25 @@ def test_json_has_the_machine(store: Store, told: MachineRun) -> None:
     assert (found["teardown"], found["failed"], found["cost_so_far"]) == ("unknown", None, None)
 
 
+@pytest.mark.parametrize(
+    ("said", "teardown", "told"),
+    [
+        (State.RUNNING, Teardown.DONE, State.LOST),
+        (State.SAVING, Teardown.DONE, State.LOST),
+        (State.PROVISIONING, Teardown.DONE, State.NEVER_STARTED),
+        (State.PULLING, Teardown.DONE, State.NEVER_STARTED),
+        (State.SUCCEEDED, Teardown.DONE, State.SUCCEEDED),
+        (State.RUNNING, Teardown.PENDING, State.RUNNING),
+        (State.RUNNING, Teardown.UNKNOWN, State.RUNNING),
+        (None, Teardown.DONE, None),
+    ],
+)
+def test_a_run_whose_machine_is_known_to_be_gone_goes_on_no_more(
+    said: State | None, teardown: Teardown, told: State | None
+) -> None:
+    assert facts(teardown).true_state(said) is told
+
+
 def test_a_run_without_a_machine_asks_nobody(store: Store) -> None:
     put_run(store)
     assert load_machine_facts(Run(RUN_ID, store), State.SUCCEEDED, no_aws) is None
