@@ -24,7 +24,7 @@ from tests.helpers import PROGRAMS, Done, Place, cell_states, make_place, read_v
 
 RUNS = ("hello", "waits", "eats")
 DAY_S = 86400.0
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SETTINGS = f"""\
 instance = "m7i.large"
 timeout = "20m"
@@ -50,7 +50,7 @@ def make_user(root: Path, image: str) -> Path:
     return place.root
 
 
-def later(seconds: int = 600) -> dict[str, str]:
+def later(seconds: int = 200) -> dict[str, str]:
     """For a command that is given so much later; negative: earlier."""
     (library,) = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
@@ -187,7 +187,7 @@ class Rehearsed:
         return told
 
     def left(self, run: Run) -> Left:
-        """What the user has of it, and is told, ten minutes later: a missed heartbeat takes its time."""
+        """What the user has of it, and is told, three minutes later: a missed heartbeat takes its time."""
         told = self.cli("show", run.run_id, "--json", environ=later()).json()
         result = told["result"]
         output = run.store.get(layout.run_key(run.run_id, layout.OUTPUT))
@@ -238,9 +238,19 @@ class Rehearsed:
             ", ".join(one["StackStatus"] for one in stacks if one["StackName"].startswith(prefix)) or "gone"
         )
 
-    def left_over(self) -> tuple[str, ...]:
-        """What costs money and is still there."""
-        return find_left_over(self.rehearsal)
+    def expect_nothing_left(self) -> None:
+        """Nothing that costs money is there any more, or in a moment."""
+        left: tuple[str, ...] = ()
+
+        def look() -> bool:
+            nonlocal left
+            left = find_left_over(self.rehearsal)
+            return not left
+
+        try:
+            wait_for(look, "nothing to be left")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {left}") from error
 
     def clean_up(self) -> None:
         """No fault, no machine, no schedule is left, and the clock is right."""

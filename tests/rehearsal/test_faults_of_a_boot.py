@@ -11,7 +11,7 @@ from dayfly.aws.deadline import SAVE_MARGIN_S
 from tests.fault_records import Record
 from tests.rehearsal.rehearsed import Rehearsed, later
 
-LIFE_S = 75
+LIFE_S = 120
 """Of a machine whose deadline is waited for in real time."""
 
 
@@ -33,7 +33,7 @@ def test_user_data_never_runs_and_the_deadline_ends_the_machine_in_real_time(
     began = rehearsed.machine(run).started
     record(left=left.words, gone=f"at its deadline, {gone - began:.0f} s after it began", told=left.told)
     assert (left.state, left.words, left.teardown) == ("never_started", "nothing", "done")
-    assert rehearsed.left_over() == ()
+    rehearsed.expect_nothing_left()
 
 
 @pytest.mark.fault(13, 27)
@@ -47,7 +47,7 @@ def test_the_machine_may_not_use_the_bucket(rehearsed: Rehearsed, record: Record
     record(left=left.words, gone=gone - happened, told=left.told)
     assert (left.state, left.words, left.teardown) == ("never_started", "nothing", "done")
     rehearsed.let_deadline_pass(run)
-    assert rehearsed.left_over() == ()
+    rehearsed.expect_nothing_left()
 
 
 @pytest.mark.fault(14)
@@ -70,7 +70,7 @@ def test_the_docker_daemon_hangs(rehearsed: Rehearsed, record: Record) -> None:
     assert "docker" in left.message
     assert rehearsed.machine_log(run)
     rehearsed.let_deadline_pass(run)
-    assert rehearsed.left_over() == ()
+    rehearsed.expect_nothing_left()
 
 
 @pytest.mark.fault(13, 17)
@@ -84,7 +84,7 @@ def test_the_image_does_not_fit_onto_the_disk(rehearsed: Rehearsed, record: Reco
     assert (left.state, left.reason) == ("never_started", "disk_full")
     assert rehearsed.machine_log(run)
     rehearsed.let_deadline_pass(run)
-    assert rehearsed.left_over() == ()
+    rehearsed.expect_nothing_left()
 
 
 @pytest.mark.fault(23)
@@ -98,4 +98,4 @@ def test_the_metadata_service_is_down(rehearsed: Rehearsed, record: Record) -> N
     left = rehearsed.left(run)
     record(left=left.words, gone="at its deadline", told=left.told)
     assert (left.state, left.words, left.teardown) == ("never_started", "nothing", "done")
-    assert rehearsed.left_over() == ()
+    rehearsed.expect_nothing_left()
