@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from dayfly.aws.translate import translate_error
@@ -37,8 +39,38 @@ _CONNECT_S = 10
 _READ_S = 60
 
 
+_CLOCKS_AGREE = timedelta(seconds=20)
+"""An answer takes seconds, and its date has no fraction: so much is no difference."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class AwsClock:
+    """The time by AWS's clock, as far as its answers have told it; else by this computer's.
+
+    A deadline is made on the laptop and kept by AWS and by the machine: a laptop that is five minutes wrong,
+    which AWS still talks to, must not make it five minutes longer or shorter.
+    """
+
+    def __init__(self, own: Callable[[], datetime] = _utc_now) -> None:
+        self._own = own
+        self._ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        """Now, in UTC."""
+        return self._own() + self._ahead
+
+    def hear(self, date: str) -> None:
+        """Learn from an answer's Date header; one that cannot be read says nothing."""
+        try:
+            said = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        if said.tzinfo is not None:
+            ahead = said - self._own()
+            self._ahead = ahead if abs(ahead) > _CLOCKS_AGREE else timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +173,12 @@ def open_aws(
     *,
     profile: str | None = None,
     region: str | None = None,
-    now: Callable[[], datetime] = _utc_now,
+    now: Callable[[], datetime] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Aws:
     """The AWS that the user means: a profile and region, or what boto3 finds.
 
+    Its clock is AWS's own, unless `now` is another.
     Raises MissingExtraError without boto3, and AwsError when there is no such profile or no region.
     """
     try:
@@ -165,7 +198,16 @@ def open_aws(
     except BotoCoreError as error:
         raise translate_error(error, service="", operation="") from error
     session.events.register("creating-client-class", _speak_plainly)
-    return Aws(session=session, region=session.region_name, profile=profile, now=now, sleep=sleep)
+    clock = AwsClock()
+    session.events.register("after-call", partial(_hear_time, clock))
+    return Aws(session=session, region=session.region_name, profile=profile, now=now or clock, sleep=sleep)
+
+
+def _hear_time(clock: AwsClock, http_response: Any = None, **_: Any) -> None:
+    """AWS's clock, from whatever it answers (botocore's hook after each call)."""
+    date = getattr(http_response, "headers", {}).get("date")
+    if date:
+        clock.hear(str(date))
 
 
 def _speak_plainly(class_attributes: dict[str, Any], base_classes: list[type], **_: Any) -> None:

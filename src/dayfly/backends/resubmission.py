@@ -52,6 +52,8 @@ def plan_rerun(
         target = target_again(request, project, environ)
         if request.snapshot is not None and not target.mirror:
             _check_bundle(run, request.snapshot.commit)
+        now = target.aws.now()  # a deadline is kept by AWS's clock
+        changes |= {"run_id": ids.new_run_id(_name(request.notebook), now), "created": now}
         changes["machine"] = target.machine(now)
     elif request.backend == "docker":
         _check_image(request, environ, python)

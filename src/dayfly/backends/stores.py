@@ -90,10 +90,11 @@ def cloud_store(project: Project, environ: Mapping[str, str]) -> Store:
 
 def open_bucket(bucket: str, *, profile: str | None = None, region: str | None = None) -> Store:
     """The store that is a bucket, as a whole."""
-    from dayfly.runs.s3 import open_s3
+    from dayfly.runs.s3 import S3Clock, open_s3
 
     url = bucket_url(bucket)
-    return Store(objects=open_s3(url, profile=profile, region=region), url=url)
+    objects = open_s3(url, profile=profile, region=region)
+    return Store(objects=objects, url=url, clock=S3Clock(region))
 
 
 def bucket_url(bucket: str) -> str:

@@ -55,6 +55,8 @@ def _plan_request(
     )
     workplace = _find_workplace(asked, source, project, environ)
     target = workplace.target
+    if target is not None:  # its deadline is kept by AWS's clock
+        now = target.aws.now()
     settings = project.settings
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
     spec = workplace.find_kernel(kernel)

@@ -4,14 +4,58 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dayfly.errors import StoreError, UsageError
+from dayfly.runs.compat import UTC
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
+
+_ANSWERS_WITHIN_S = 5.0
+
+
+class S3Clock:
+    """The time by S3's clock, which is asked once; by our own where it does not answer."""
+
+    def __init__(self, region: str | None = None) -> None:
+        self._url = _endpoint() or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
+        self._ahead: timedelta | None = None
+
+    def __call__(self) -> datetime:
+        """Now, in UTC."""
+        if self._ahead is None:
+            said = _date_of(self._url)
+            self._ahead = timedelta() if said is None else said - datetime.now(UTC)
+        return datetime.now(UTC) + self._ahead
+
+
+def _date_of(url: str) -> datetime | None:
+    """The Date of an answer, which S3 gives to anybody, whatever it answers."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=_ANSWERS_WITHIN_S) as answer:  # noqa: S310 -- S3's, or the user's own
+            date = answer.headers.get("Date")
+    except HTTPError as error:
+        date = error.headers.get("Date")
+    except (OSError, HTTPException, ValueError):
+        return None
+    try:
+        said = parsedate_to_datetime(str(date))
+    except (TypeError, ValueError):
+        return None
+    return said if said.tzinfo is not None else None
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def open_s3(
@@ -34,7 +78,7 @@ def open_s3(
     parts = urlsplit(url)
     if not parts.netloc:
         raise UsageError(f"{url!r} names no bucket.", hint="Write s3://bucket/prefix.")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     options: ClientConfig = {}
     config: S3Config = {}
     if endpoint:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,8 @@ class Store:
     objects: ObjectStore = field(repr=False)
     url: str
     root: Path | None = None
+    clock: Callable[[], datetime] | None = field(default=None, repr=False)
+    """The time by the clock of the store, which `Entry.modified` is of; None where that is our own."""
 
     def get(self, key: str) -> bytes | None:
         """The object, or None when there is none."""
@@ -142,9 +144,10 @@ def open_store(url: str | Path, *, instance_credentials: bool = False) -> Store:
     """
     text = os.fspath(url)
     if text.startswith("s3://"):
-        from dayfly.runs.s3 import open_s3
+        from dayfly.runs.s3 import S3Clock, open_s3
 
-        return Store(objects=open_s3(text, instance_credentials=instance_credentials), url=text)
+        objects = open_s3(text, instance_credentials=instance_credentials)
+        return Store(objects=objects, url=text, clock=S3Clock())
     from obstore.store import LocalStore, MemoryStore
 
     if text == "memory://":
