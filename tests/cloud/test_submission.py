@@ -115,6 +115,7 @@ def test_a_dry_run_says_all_and_makes_nothing(project: CloudProject, aws: Aws, c
     assert not machine_stacks(aws)
 
 
+@pytest.mark.fault(12)
 def test_a_machine_that_nobody_hears_of_again_is_gone_after_its_deadline(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_machine_that_nobody_hears_of_again_is_gone_after_its_deadline(
     assert run.request.machine is not None
 
 
+@pytest.mark.fault(37)
 def test_the_same_token_twice_is_one_run_and_one_machine(project: CloudProject, aws: Aws) -> None:
     first, second = submit(project, "--token", "t"), submit(project, "--token", "t")
     assert first == Run(second.run_id, first.store)
@@ -131,6 +133,7 @@ def test_the_same_token_twice_is_one_run_and_one_machine(project: CloudProject, 
     assert len(list_runs(project.store)) == 1
 
 
+@pytest.mark.fault(31)
 def test_a_zone_without_capacity_leads_to_the_next(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_zone_without_capacity_leads_to_the_next(
     assert parse_model(MachineRecord, content or b"", layout.MACHINE_RECORD).attempt == 2
 
 
+@pytest.mark.fault(31)
 def test_when_no_zone_has_capacity_the_run_never_started_and_others_are_named(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -158,6 +162,7 @@ def test_when_no_zone_has_capacity_the_run_never_started_and_others_are_named(
     assert "to spare" in result.message
 
 
+@pytest.mark.fault(34)
 def test_where_the_deadline_cannot_be_armed_no_machine_is_made(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -168,6 +173,7 @@ def test_where_the_deadline_cannot_be_armed_no_machine_is_made(
     assert [run.state for run in list_runs(project.store)] == [State.NEVER_STARTED]
 
 
+@pytest.mark.fault(27)
 def test_where_the_bucket_cannot_be_written_nothing_is_made(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -185,6 +191,7 @@ def test_without_a_price_nobody_is_surprised(project: CloudProject, aws: Aws, em
     assert len(machine_stacks(aws)) == 1
 
 
+@pytest.mark.fault(16)
 def test_an_image_that_nobody_has_pushed_is_told_before_anything_is_made(
     project: CloudProject, aws: Aws
 ) -> None:
@@ -195,6 +202,7 @@ def test_an_image_that_nobody_has_pushed_is_told_before_anything_is_made(
     assert (machine_stacks(aws), schedules(aws)) == ([], [])
 
 
+@pytest.mark.fault(38)
 def test_a_throttled_service_is_asked_again_quietly(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -253,6 +261,7 @@ def cut_off(project: CloudProject, operation: str, number: signal.Signals, *, af
 
 
 @pytest.mark.parametrize(("operation", "after"), STEPS, ids=[f"{name}-{after}" for name, after in STEPS])
+@pytest.mark.fault(30)
 def test_a_client_killed_at_any_step_leaves_no_machine_after_the_deadline(
     project: CloudProject, aws: Aws, emulator: Emulator, operation: str, after: bool
 ) -> None:
@@ -300,6 +309,7 @@ def test_a_run_that_has_ended_gets_no_second_machine_by_its_token(
         ("cloudformation:DescribeStackEvents", "The run goes on. Come back with: dayfly attach", 1),
     ],
 )
+@pytest.mark.fault(32)
 def test_ctrl_c_while_the_machine_is_made_says_whether_there_is_one(
     project: CloudProject, aws: Aws, operation: str, said: str, machines: int
 ) -> None:
