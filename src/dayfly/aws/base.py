@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dayfly.aws.client import Aws
 from dayfly.aws.names import base_stack_name
-from dayfly.aws.stacks import Stack, find_stack
+from dayfly.aws.stacks import Stack, find_stack, is_busy
 from dayfly.errors import AwsError
 
 TEMPLATE_VERSION = 1
@@ -47,6 +47,14 @@ class BaseStack:
     elastic_ip_allocation: str = ""
 
 
+_UNFIT = frozenset(
+    {
+        *("DELETE_IN_PROGRESS", "DELETE_FAILED", "DELETE_COMPLETE"),
+        *("UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"),
+        *("ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"),
+    }
+)
+"""What no machine can rely on: its roles may be going. While what is old is cleaned up, the new stands."""
 _OUTPUTS = {
     "bucket": "Bucket",
     "repository_uri": "RepositoryUri",
@@ -109,6 +117,15 @@ def load_base(aws: Aws, project: str) -> BaseStack:
             f"There is no base stack {base_stack_name(project)} in {aws.region}.",
             why="A machine needs roles, a bucket and an image repository, which cost nothing while idle.",
             hint="See what would be made with: dayfly cloud plan; make it with: dayfly cloud up",
+        )
+    if base.status in _UNFIT:
+        goes_on = is_busy(base.status)
+        raise AwsError(
+            f"The base stack {base_stack_name(project)} is {base.status}.",
+            why="A machine that is made meanwhile could lose the roles that end it.",
+            hint="Wait until it is done, and repeat the command; see how far it is with: dayfly cloud status"
+            if goes_on
+            else "See what is wrong with: dayfly cloud doctor",
         )
     if base.version < TEMPLATE_VERSION:
         raise AwsError(
