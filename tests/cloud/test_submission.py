@@ -212,6 +212,7 @@ def test_a_throttled_service_is_asked_again_quietly(
     assert len(machine_stacks(aws)) == 1
 
 
+@pytest.mark.fault(38)
 def test_an_answer_that_is_lost_makes_no_second_machine(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -271,6 +272,7 @@ def test_a_client_killed_at_any_step_leaves_no_machine_after_the_deadline(
     assert (machine_stacks(aws), emulator.instances(), schedules(aws)) == ([], [], [])
 
 
+@pytest.mark.fault(30)
 def test_a_submission_that_was_cut_off_is_taken_up_by_its_token(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:

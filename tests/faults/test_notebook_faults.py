@@ -47,6 +47,7 @@ def test_fault_02_sys_exit_in_a_cell(place: Place) -> None:
     assert_nothing_runs(run)
 
 
+@pytest.mark.fault(2)
 def test_fault_02_os_exit_in_a_cell(place: Place) -> None:
     """The kernel is gone: the output up to then is kept, and the exit code of the kernel told."""
     run, _ = place.run("dies", code=10)

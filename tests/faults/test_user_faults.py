@@ -34,6 +34,7 @@ def test_fault_11_a_bad_parameter(place: Place, parameter: str, said: list[str])
     assert place.cli("ps").out == ""
 
 
+@pytest.mark.fault(11)
 def test_fault_11_parameters_for_a_notebook_that_takes_none(place: Place) -> None:
     notebook = str(place.notebook("no_parameters"))
     done = place.cli("run", notebook, "-p", "alpha=1", code=2)
@@ -68,6 +69,7 @@ def test_fault_44_a_damaged_project_file(place: Place, file: str, content: str, 
     assert not (place.root / ".dayfly" / layout.RUNS).exists()
 
 
+@pytest.mark.fault(44)
 def test_fault_44_a_mistake_in_one_setting_does_not_hide_the_runs(place: Place) -> None:
     """What needs the store alone asks for no more: a run can be looked at and stopped all the same."""
     run, _ = place.run("hello")

@@ -203,6 +203,7 @@ def test_a_machine_that_cannot_even_make_its_folder_ends(machine: Machine) -> No
     assert "Read-only file system" in machine.log
 
 
+@pytest.mark.fault(13)
 def test_whatever_call_fails_the_machine_ends(tmp_path: Path) -> None:
     """Each program's each call that a boot makes, in turn: nothing keeps the machine alive."""
     calls = Machine(tmp_path / "first").boot().calls
