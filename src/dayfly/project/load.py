@@ -169,8 +169,9 @@ def _explain(key: str, value: _Value, problem: ErrorDetails, model: type[BaseMod
             why=f"The settings are: {', '.join(known)}.",
             hint="See what each means with: dayfly config --schema",
         )
+    said = message.removeprefix("Value error, ")
     return ConfigError(
         f"The setting {key!r} cannot be {value.raw!r} ({value.source}).",
-        why=message.removeprefix("Value error, ").capitalize() + ".",
+        why=f"{said[:1].upper()}{said[1:]}.",
         hint=model.model_fields[key].description or "",
     )

@@ -29,7 +29,7 @@ _LEAST_ON_A_MACHINE = 1_000_000
 def _not_tiny(size: int) -> int:
     """Whoever writes `--memory 32` means gigabytes, and would get the smallest machine that there is."""
     if size < _LEAST_ON_A_MACHINE:
-        raise ValueError(f"should have a unit, such as GB: {size} is a number of bytes")
+        raise ValueError(f"should have a unit: {size} is a number of bytes")
     return size
 
 

@@ -126,6 +126,7 @@ class TestWhatIsWrong:
         assert error.what == (
             "The setting 'output_limit' cannot be 'lots' (environment, DAYFLY_OUTPUT_LIMIT)."
         )
+        assert error.why == "Should be a size such as 500000, 100MB or 2GiB."
 
     def test_an_unknown_variable_is_an_error_too(self, tmp_path: Path) -> None:
         assert "environment, DAYFLY_KERNAL" in self.fail(tmp_path, {"DAYFLY_KERNAL": "ir"}).what
