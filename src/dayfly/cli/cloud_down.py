@@ -33,6 +33,8 @@ def take_down(aws: Aws, project: str, *, delete_data: bool, force: bool, dry_run
         apply_down(aws, plan, tell=to_stderr, on_event=event)
     if not delete_data:
         _tell_kept(plan)
+    elif plan.kept.words:
+        to_stderr("Where dayfly.toml names the bucket, take that line out, or make it again: dayfly cloud up")
 
 
 def _show(plan: DownPlan, region: str) -> None:
