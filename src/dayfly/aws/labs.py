@@ -113,6 +113,7 @@ def plan_lab(  # noqa: PLR0913 -- what, on what, for whom
         ssh_cidr=asked.ssh_cidr,
         machine=source,
     )
+    has_home = asked.user.uid == asked.record.user.uid
     gpus = settings.gpus or ("all" if hardware.choice.type.gpus else "")
     work = {
         "Image": request.image,
@@ -120,7 +121,7 @@ def plan_lab(  # noqa: PLR0913 -- what, on what, for whom
         "ContextSha256": lab_context()[1],
         "User": f"{asked.user.uid}:{asked.user.gid}",
         "UserName": asked.user.name,
-        "Home": asked.user.home,
+        "Home": asked.user.home if has_home else "",
         "Cpus": "" if settings.cpus is None else f"{settings.cpus:g}",
         "MemoryBytes": "" if settings.memory is None else str(settings.memory),
         "Gpus": gpus,

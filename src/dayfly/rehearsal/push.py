@@ -34,6 +34,15 @@ def push_to_rehearsal(
 
     name = base.repository_uri.partition("/")[2]
     tag = image.tag.rpartition(":")[2]
+    digest = push_as(around, image, f"{name}:{tag}")
+    facts = image_facts(around.docker, image, cache=cache_directory(environ) / "images")
+    record = make_image_record(image, facts, tag=tag, digest=digest, pushed=datetime.now(UTC))
+    put_image_record(store, record)
+    return record
+
+
+def push_as(around: Surroundings, image: Image, name: str) -> str:
+    """Push `image` into the registry as `name`, a repository and a tag; its digest. Raises ImageError."""
     host = f"127.0.0.1:{around.registry_port}"
     token = base64.b64encode(f"{USER}:{around.password}".encode()).decode()
     with tempfile.TemporaryDirectory(prefix="dayfly-docker-") as folder:
@@ -41,9 +50,6 @@ def push_to_rehearsal(
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump({"auths": {host: {"auth": token}}}, file)
         allowed = replace(around.docker, environ={**around.docker.environ, "DOCKER_CONFIG": folder})
-        digest = push_image(allowed, image, f"{host}/{name}:{tag}")
-    around.docker.try_run(["image", "rm", "--no-prune", f"{host}/{name}:{tag}"])
-    facts = image_facts(around.docker, image, cache=cache_directory(environ) / "images")
-    record = make_image_record(image, facts, tag=tag, digest=digest, pushed=datetime.now(UTC))
-    put_image_record(store, record)
-    return record
+        digest = push_image(allowed, image, f"{host}/{name}")
+    around.docker.try_run(["image", "rm", "--no-prune", f"{host}/{name}"])
+    return digest

@@ -15,6 +15,9 @@ keeper "$dir" "$at" dayfly.keeper.lab "$at" "$BUCKET" "$DAYFLY_PREFIX/work"
 JUPYTER_TOKEN=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 export JUPYTER_TOKEN
 notebook "$dir" "$at"
+if [[ ! $DAYFLY_HOME ]]; then # the image has none for this user: one that lives as long as the lab
+  ARGS+=(--env HOME=/dayfly/home --tmpfs "/dayfly/home:rw,exec,mode=1777")
+fi
 docker run "${ARGS[@]}" --init --workdir "$at" --env JUPYTER_TOKEN --publish 127.0.0.1:8888:8888 "${PYTHON[@]}" -c '
 import os, sys
 from dayfly.runner.probe import find_python
