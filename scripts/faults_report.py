@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 -- a script, in no package
-"""Write docs/faults.md from what the tests of faults have found: `faults_report.py RECORDS`.
+"""Write docs/faults.md from what the tests of faults have found: `faults_report.py RECORDS...`.
 
 `make faults` runs the tests and then this. Which rows there are is said here; what was found, by the tests.
 """
@@ -164,9 +164,12 @@ def _test(name: str) -> str:
 
 def main() -> None:
     """Write the page. Fails when a row has no test, or a test failed."""
-    records: Records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    by_test: dict[str, dict[str, Any]] = {}
+    for file in sys.argv[1:]:  # of two runs of one test, the later counts
+        by_test |= {record["test"]: record for record in json.loads(Path(file).read_text(encoding="utf-8"))}
+    records = [by_test[test] for test in sorted(by_test)]
     failed = [record["test"] for record in records if record["outcome"] != "passed"]
-    proven = {row for record in records for row in record["rows"]}
+    proven: set[int] = {row for record in records for row in record["rows"]}
     missing = {row.number for row in ROWS} - proven - set(WHY_NOT)
     if failed or missing:
         sys.exit(f"failed: {failed}; rows without a test: {sorted(missing)}; the page stays as it was")

@@ -7,18 +7,25 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dayfly.aws.names import machine_stack_name
+from dayfly.backends.asked import Asked
+from dayfly.backends.creation import create_run
+from dayfly.backends.ec2 import start_ec2
+from dayfly.backends.submission import plan_submission
 from dayfly.rehearsal.faults import Arranged, arrange, find_fault, parse_moment
 from dayfly.rehearsal.instances import Machine
 from dayfly.rehearsal.session import PROJECT, Rehearsal
 from dayfly.rehearsal.verdict import find_left_over
 from dayfly.runs import layout
+from dayfly.runs.catalog import state_of
 from dayfly.runs.follow import MachineReader
 from dayfly.runs.run import Run
+from dayfly.runs.state import State
 from tests.engine.projects import commit, git
 from tests.helpers import PROGRAMS, Done, Place, cell_states, make_place, read_valid, wait_for
 
@@ -48,12 +55,6 @@ def make_user(root: Path, image: str) -> Path:
     git(place, "init", "--quiet", "--initial-branch=main")
     commit(place, "The project")
     return place.root
-
-
-def later(seconds: int = 200) -> dict[str, str]:
-    """For a command that is given so much later; negative: earlier."""
-    (library,) = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,28 @@ class Rehearsed:
         done = self.cli("run", f"{name}.ipynb", "--on", "ec2", "--detach", "--yes", *more, environ=environ)
         return Run(done.out.strip(), self.rehearsal.store)
 
+    def submit_until(self, name: str, life_s: float) -> Run:
+        """The same, by what the command calls, with a deadline so near as no user may ask for."""
+        submission = plan_submission(
+            Asked(notebook=str(self.root / f"{name}.ipynb"), backend="ec2", commit="HEAD"),
+            self.rehearsal.project,
+            {},
+            datetime.now(UTC),
+        )
+        machine, target = submission.request.machine, submission.target
+        assert machine is not None
+        assert target is not None
+        deadline = datetime.now(UTC) + timedelta(seconds=life_s)
+        near = machine.model_copy(update={"deadline": deadline, "boot_budget_s": life_s / 4})
+        request = submission.request.model_copy(update={"machine": near})
+        request = create_run(target.store, replace(submission, request=request))
+        return start_ec2(target.store, request, target).run
+
+    def state_later(self, run: Run) -> State | None:
+        """What is told of it three minutes from now: a missed heartbeat takes its time."""
+        later = datetime.now(UTC) + timedelta(minutes=3)
+        return state_of(replace(run.store, clock=lambda: later), run.run_id, now=later)
+
     @contextmanager
     def fault(self, name: str, at: str | None = None) -> Iterator[Arranged]:
         """Let the next run meet this fault; it must have happened before the block ends."""
@@ -187,8 +210,8 @@ class Rehearsed:
         return told
 
     def left(self, run: Run) -> Left:
-        """What the user has of it, and is told, three minutes later: a missed heartbeat takes its time."""
-        told = self.cli("show", run.run_id, "--json", environ=later()).json()
+        """What the user has of it, and is told."""
+        told = self.cli("show", run.run_id, "--json").json()
         result = told["result"]
         output = run.store.get(layout.run_key(run.run_id, layout.OUTPUT))
         states = cell_states(read_valid(output)) if output else []
@@ -200,7 +223,7 @@ class Rehearsed:
             cells=len(states),
             output_bytes=len(output or b""),
             teardown=told["machine"]["teardown"],
-            said=self.cli("show", run.run_id, environ=later()).out,
+            said=self.cli("show", run.run_id).out,
             warnings=tuple(
                 one["message"] for one in MachineReader(run.store, run.run_id).read() if "message" in one
             ),

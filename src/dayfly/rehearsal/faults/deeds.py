@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+from dayfly.rehearsal.emulator import RehearsalError
 from dayfly.rehearsal.faults.fault import Deed, Struck
 
 SPOT_NOTICE_S = 120.0
@@ -14,6 +15,7 @@ _THROTTLED = 3
 _PYTHON = ("/opt/emulator/bin/python", "-P", "-c")
 _WORK = "/var/lib/dayfly"
 _FLAPS = 3
+_KNOWN_WITHIN_S = 10.0
 _FLAP_S = 4
 
 
@@ -87,13 +89,29 @@ def metadata_up(struck: Struck) -> None:
 def spot_notice(struck: Struck) -> None:
     """AWS takes the machine away in two minutes, and says so."""
     at = (datetime.now(UTC) + timedelta(seconds=SPOT_NOTICE_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    struck.rehearsal.around.tell(do="spot", address=struck.the_machine.address, time=at)
+    _tell_of_machine(struck, do="spot", time=at)
 
 
 def short_credentials(struck: Struck) -> None:
     """The role's credentials live for seconds; new ones are there at half of that."""
-    address = struck.the_machine.address
-    struck.rehearsal.around.tell(do="credentials", address=address, lifetime_s=CREDENTIALS_S)
+    _tell_of_machine(struck, do="credentials", lifetime_s=CREDENTIALS_S)
+
+
+def _tell_of_machine(struck: Struck, **what: object) -> None:
+    """Tell the metadata service of a machine that may have been switched on this moment.
+
+    Raises RehearsalError.
+    """
+    give_up = time.monotonic() + _KNOWN_WITHIN_S
+    while True:
+        try:
+            struck.rehearsal.around.tell(address=struck.the_machine.address, **what)
+        except RehearsalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def power_cut(struck: Struck) -> None:
