@@ -253,9 +253,13 @@ class Rehearsed:
         left = machine.deadline - self.rehearsal.aws.now()
         self.rehearsal.around.emulator.let_pass(max(left.total_seconds(), 0.0) + 5)
 
+    def stack_name(self, run: Run) -> str:
+        """The name of its stack."""
+        return machine_stack_name(self.rehearsal.base.project, run.run_id)
+
     def stack(self, run: Run) -> str:
         """The state of its stack; `gone` when there is none."""
-        prefix = machine_stack_name(self.rehearsal.base.project, run.run_id)
+        prefix = self.stack_name(run)
         stacks = self.rehearsal.aws.cloudformation.describe_stacks()["Stacks"]
         return (
             ", ".join(one["StackStatus"] for one in stacks if one["StackName"].startswith(prefix)) or "gone"

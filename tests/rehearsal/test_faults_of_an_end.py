@@ -12,6 +12,9 @@ import pytest
 from tests.fault_records import Record
 from tests.rehearsal.rehearsed import Rehearsed
 
+LIFE_S = 90
+"""Of a machine whose deadline is waited for in real time."""
+
 
 @pytest.mark.fault(28)
 def test_s3_is_down_at_the_end_and_comes_back(rehearsed: Rehearsed, record: Record) -> None:
@@ -76,4 +79,25 @@ def test_the_stack_cannot_be_deleted_neither_by_the_machine_nor_by_cloudformatio
         )
         assert left.teardown == "stuck"
     rehearsed.cli("cloud", "reap", "--yes", environ={})
+    rehearsed.expect_nothing_left()
+
+
+@pytest.mark.fault(25)
+def test_the_machines_own_clock_ends_it_when_nobody_else_does(rehearsed: Rehearsed, record: Record) -> None:
+    """Schedule and boot budget are gone, the boot hangs: systemd's monotonic timer is left, in real time."""
+    rehearsal = rehearsed.rehearsal
+    with rehearsed.fault("docker-daemon-hangs", "boot"):
+        run = rehearsed.submit_until("hello", LIFE_S)
+        machine = rehearsed.machine(run)
+        rehearsal.aws.scheduler.delete_schedule(Name=run.run_id, GroupName=rehearsal.base.schedule_group)
+        armed = "until systemctl stop dayfly-boot-budget.timer; do sleep 0.2; done"
+        rehearsal.around.docker.run(["exec", machine.container, "bash", "-c", armed], timeout_s=LIFE_S)
+        gone = rehearsed.gone(run, within_s=2 * LIFE_S)
+    record(
+        left="nothing: it had not begun",
+        gone=f"at its deadline by its own clock, {gone - machine.started:.0f} s after it began",
+        told="-",
+    )
+    assert machine.ended == "powered off"
+    rehearsal.aws.cloudformation.delete_stack(StackName=rehearsed.stack_name(run))
     rehearsed.expect_nothing_left()
