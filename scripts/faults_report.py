@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
+TESTS = Path(__file__).parents[1] / "tests"
 Records = list[dict[str, Any]]
 
 HEAD = """\
@@ -27,7 +30,8 @@ fault happen; run it yourself to see it hold.
 **left**: what the user has of the output. **gone**: when the machine is gone. **told**: by `dayfly show`. Both the first and
 the second say what must be, and, where a machine took part, what was found: on a rehearsed one, which boots the real
 boot script under systemd in a container beside an emulated AWS ([evidence](evidence.md)). Seconds are those of the
-machine that wrote this page, and count from the fault; no AWS was part of it.
+machine that wrote this page, with two cores that it shared, and count from the fault; no AWS was part of it. A test
+with ° did not run when the page was written.
 
 `dayfly rehearse NOTEBOOK --fault NAME` lets a notebook of yours meet one; `--fault list` names them.
 """
@@ -43,8 +47,6 @@ class Row:
     left: str
     gone: str
     told: str
-    why_not: str = ""
-    """Why no test proves it."""
 
 
 def _rows(*lines: tuple[str, str, str, str, str]) -> tuple[Row, ...]:
@@ -124,22 +126,38 @@ def render(records: Records) -> str:
     for record in records:
         for row in record["rows"]:
             by_row[row].append(record)
+    tests = find_marked()
     lines = [HEAD, "| # | fault | made by | left | gone | told | tests |", "|-|-|-|-|-|-|-|"]
-    lines += [_line(row, by_row[row.number]) for row in ROWS]
+    lines += [_line(row, by_row[row.number], tests.get(row.number, [])) for row in ROWS]
     return "\n".join([*lines, "", NOTES])
 
 
-def _line(row: Row, records: Records) -> str:
+def find_marked() -> dict[int, list[str]]:
+    """By row, the tests that bear `@pytest.mark.fault(row)`, as `file::test` below tests/."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for file in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for row in _rows_of(node) if isinstance(node, ast.FunctionDef) else ():
+                found[row].append(f"{file.relative_to(TESTS)}::{node.name}")  # type: ignore[attr-defined]
+    return found
+
+
+def _rows_of(function: ast.FunctionDef) -> Iterator[int]:
+    for mark in function.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+            yield from (one.value for one in mark.args if isinstance(one, ast.Constant))  # type: ignore[misc]
+
+
+def _line(row: Row, records: Records, tests: list[str]) -> str:
     found = [
         one
         for record in records
         for one in record["found"]
-        if one["row"] in {row.number, None} and (one["row"] or row.number in record["rows"])
+        if one["row"] == row.number or (one["row"] is None and row.number in record["rows"])
     ]
-    tests = (
-        ", ".join(dict.fromkeys(_test(record["test"]) for record in records))
-        or f"none. {WHY_NOT.get(row.number, '')}"
-    )
+    ran = {_short(record["test"]) for record in records}
+    named = [f"`{test}`" + ("" if test in ran else " °") for test in tests]
+    tests_cell = ", ".join(named) or f"none. {WHY_NOT[row.number]}"
     cells = (
         str(row.number),
         row.fault,
@@ -147,7 +165,7 @@ def _line(row: Row, records: Records) -> str:
         _must_and_found(row.left, [one["left"] for one in found]),
         _must_and_found(row.gone, [one["gone"] for one in found]),
         _must_and_found(row.told, [one["told"] for one in found]),
-        tests.strip(),
+        tests_cell,
     )
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
@@ -156,21 +174,20 @@ def _must_and_found(must: str, found: list[str]) -> str:
     return f"{must}; **{'**, **'.join(dict.fromkeys(found))}**" if found else must
 
 
-def _test(name: str) -> str:
-    """`file::test`, without what it was parametrized with."""
-    path, _, rest = name.partition("::")
-    return f"`{path.removeprefix('tests/')}::{rest.partition('[')[0]}`"
+def _short(nodeid: str) -> str:
+    """`file::test` below tests/, without a class and without what it was parametrized with."""
+    path, _, rest = nodeid.partition("::")
+    return f"{path.removeprefix('tests/')}::{rest.partition('[')[0].rpartition('::')[2]}"
 
 
 def main() -> None:
-    """Write the page. Fails when a row has no test, or a test failed."""
+    """Write the page. Fails when a row has no test, or a test failed; one that did not run is marked."""
     by_test: dict[str, dict[str, Any]] = {}
     for file in sys.argv[1:]:  # of two runs of one test, the later counts
         by_test |= {record["test"]: record for record in json.loads(Path(file).read_text(encoding="utf-8"))}
     records = [by_test[test] for test in sorted(by_test)]
     failed = [record["test"] for record in records if record["outcome"] != "passed"]
-    proven: set[int] = {row for record in records for row in record["rows"]}
-    missing = {row.number for row in ROWS} - proven - set(WHY_NOT)
+    missing = {row.number for row in ROWS} - set(find_marked()) - set(WHY_NOT)
     if failed or missing:
         sys.exit(f"failed: {failed}; rows without a test: {sorted(missing)}; the page stays as it was")
     PAGE.write_text(render(records), encoding="utf-8")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -30,25 +28,6 @@ def report() -> ModuleType:
     return module
 
 
-def marked() -> dict[int, set[str]]:
-    """By row, the tests that bear it: `file::test`."""
-    found: dict[int, set[str]] = {}
-    for file in (ROOT / "tests").rglob("test_*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.FunctionDef):
-                continue
-            for row in _rows_of(node):
-                found.setdefault(row, set()).add(f"{file.relative_to(ROOT / 'tests')}::{node.name}")
-    return found
-
-
-def _rows_of(function: ast.FunctionDef) -> Iterator[int]:
-    for mark in function.decorator_list:
-        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
-            yield from (ast.literal_eval(one) for one in mark.args if isinstance(one, ast.Constant))
-
-
 def lines() -> dict[int, str]:
     """The page's rows: number to the cell with the tests."""
     text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
@@ -60,18 +39,18 @@ def test_every_row_is_on_the_page() -> None:
 
 
 def test_every_row_has_a_test_or_says_why_not(report: ModuleType) -> None:
-    by_row = marked()
+    by_row = report.find_marked()
     assert sorted({*by_row, *report.WHY_NOT}) == list(range(1, ROWS + 1))
     assert not set(by_row) & set(report.WHY_NOT)
     for number, reason in report.WHY_NOT.items():
         assert reason in lines()[number]
 
 
-def test_the_page_names_the_tests_that_there_are() -> None:
-    by_row = marked()
+def test_the_page_names_the_tests_that_there_are(report: ModuleType) -> None:
+    by_row = report.find_marked()
     for number, cell in lines().items():
-        named = {f"{file}::{test.rpartition('::')[2]}" for file, test in _TEST.findall(cell)}
-        assert named == by_row.get(number, set()), f"row {number}: run `make faults`"
+        named = [f"{file}::{test}" for file, test in _TEST.findall(cell)]
+        assert named == by_row.get(number, []), f"row {number}: run `make faults`"
 
 
 def test_the_page_names_no_place_on_the_machine_that_wrote_it() -> None:
