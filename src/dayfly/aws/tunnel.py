@@ -39,12 +39,14 @@ def ssm_command(target: Target, *, local_port: int, remote_port: int) -> list[st
     return [*ssm_argv(target), "--document-name", _DOCUMENT, "--parameters", json.dumps(ports)]
 
 
-def ssh_command(target: Target, *, local_port: int, remote_port: int, known_hosts: Path) -> list[str]:
+def ssh_command(
+    target: Target, *, local_port: int, remote_port: int, known_hosts: Path, identity: Path | None = None
+) -> list[str]:
     """The `ssh` that forwards a local port to one of the machine's. It asks nothing: it has no terminal."""
     options = ("BatchMode=yes", "ExitOnForwardFailure=yes", "ServerAliveInterval=15", "ServerAliveCountMax=3")
     said = [word for option in options for word in ("-o", option)]
     forwarded = f"{_LOOPBACK}:{local_port}:{_LOOPBACK}:{remote_port}"
-    program, *rest = ssh_argv(target, known_hosts=known_hosts)
+    program, *rest = ssh_argv(target, known_hosts=known_hosts, identity=identity)
     return [program, "-N", "-T", *said, "-L", forwarded, *rest]
 
 

@@ -64,6 +64,16 @@ def lab(
         typer.Option(metavar="DURATION", help="It ends so long after its last use.", rich_help_panel=MACHINE),
     ] = "30m",
     ssh: SshOption = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity",
+            "-i",
+            metavar="FILE",
+            help="The private key for --ssh. Default: as ssh finds it.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     commit: CommitOption = None,
     dirty: DirtyOption = False,
     fetch: Annotated[
@@ -89,13 +99,14 @@ def lab(
             browser=browser,
             stop=stop,
             ssh=ssh,
+            identity=identity,
             commit=commit,
             dirty=dirty,
             dry_run=dry_run,
             yes=yes,
         )
         return
-    if instance or arch or disk or ssh or commit or dirty or fetch or dry_run or spot is not None:
+    if instance or arch or disk or ssh or identity or commit or dirty or fetch or dry_run or spot is not None:
         raise UsageError("Of these flags, some are for a machine.", hint="Add: --on ec2")
     project = load_project(Path.cwd(), os.environ)
     root = project.root or Path.cwd()
@@ -122,6 +133,7 @@ def _on_machine(
     browser: bool,
     stop: bool,
     ssh: str | None,
+    identity: Path | None,
     commit: str | None,
     dirty: bool,
     dry_run: bool,
@@ -140,7 +152,7 @@ def _on_machine(
         return
     _end_by_signals()
     if stop:
-        stop_lab(project)
+        stop_lab(project, identity=identity)
         return
     try:
         idle_s = float(parse_duration(idle))
@@ -152,6 +164,7 @@ def _on_machine(
         timeout_s=project.settings.timeout or 0.0,
         idle_s=idle_s,
         ssh=ssh,
+        identity=identity,
         commit=commit,
         dirty=dirty,
         dry_run=dry_run,

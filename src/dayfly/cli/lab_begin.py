@@ -35,6 +35,8 @@ class LabFlags:
     timeout_s: float
     idle_s: float
     ssh: str | None
+    identity: Path | None
+    """The private key for SSH; None: as ssh finds it."""
     commit: str | None
     dirty: bool
     dry_run: bool

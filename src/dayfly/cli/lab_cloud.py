@@ -53,7 +53,7 @@ def lab_on_machine(project: Project, flags: LabFlags) -> None:
     _serve(place, request, task, flags, root=project.root or Path.cwd())
 
 
-def stop_lab(project: Project) -> None:
+def stop_lab(project: Project, *, identity: Path | None = None) -> None:
     """End the lab of this project: its files are saved first, if it can be reached."""
     from dayfly.aws.labs import find_lab, find_server
 
@@ -70,6 +70,7 @@ def stop_lab(project: Project) -> None:
         timeout_s=0,
         idle_s=0,
         ssh=request.ssh_cidr or None,
+        identity=identity,
         commit=None,
         dirty=False,
         dry_run=False,
@@ -173,7 +174,13 @@ def _tunnel(
     with tempfile.TemporaryDirectory(prefix="dayfly-tunnel-") as scratch:
         if request.ssh_cidr:
             known = Path(scratch, "known_hosts")
-            command = ssh_command(target, local_port=port, remote_port=server.port, known_hosts=known)
+            command = ssh_command(
+                target,
+                local_port=port,
+                remote_port=server.port,
+                known_hosts=known,
+                identity=flags.identity,
+            )
         else:
             command = ssm_command(target, local_port=port, remote_port=server.port)
         tunnel = Tunnel(command, port=port, log=Path(scratch, "log"), environ=os.environ)
