@@ -295,6 +295,29 @@ def test_a_client_killed_when_its_stack_was_made_finds_it_again_by_its_token(
     assert len(machine_stacks(aws)) == len(emulator.instances()) == 1
 
 
+def test_a_stack_that_nobody_has_written_down_is_shown_and_ended(
+    project: CloudProject, aws: Aws, emulator: Emulator
+) -> None:
+    cut_off(project, "cloudformation:CreateStack", signal.SIGKILL, after=True)
+    (left,) = list_runs(project.store)
+    shown = project.cli("show", left.run_id).out
+    assert "alive (CREATE_" in shown, shown
+    project.cli("stop", "--now", left.run_id)
+    assert (machine_stacks(aws), emulator.instances(), schedules(aws)) == ([], [], [])
+
+
+def test_ssh_without_a_key_is_refused_before_anything_is_made(project: CloudProject, aws: Aws) -> None:
+    assert "no key for SSH" in project.cli(*RUN, "--ssh", "203.0.113.7", code=2).err
+    assert list_runs(project.store) == machine_stacks(aws) == schedules(aws) == []
+
+
+def test_a_value_that_the_template_refuses_is_told_before_anything_is_made(
+    project: CloudProject, aws: Aws
+) -> None:
+    assert "HoldSeconds" in project.cli(*RUN, "--keep-on-failure", "365d", code=2).err
+    assert list_runs(project.store) == machine_stacks(aws) == schedules(aws) == []
+
+
 def test_a_run_that_has_ended_gets_no_second_machine_by_its_token(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
@@ -333,6 +356,14 @@ def test_a_rerun_has_the_same_machine_for_the_same_commit(project: CloudProject,
     assert other.machine is not None
     assert one.machine.model_dump(exclude=same) == other.machine.model_dump(exclude=same)
     assert len(machine_stacks(aws)) == 2
+
+
+def test_a_rerun_goes_by_what_was_asked_then_and_not_by_the_project_of_today(project: CloudProject) -> None:
+    first = submit(project)
+    settings = project.root / "dayfly.toml"
+    settings.write_text('gpus = "1"\ncpus = 64\n' + settings.read_text(encoding="utf-8"), encoding="utf-8")
+    again = Run(project.cli("rerun", first.run_id, "--detach").out.strip(), project.store)
+    assert (again.request.cpus, again.request.gpus) == (None, None)
 
 
 def test_dollars_shorten_the_deadline(project: CloudProject) -> None:

@@ -9,8 +9,9 @@ from decimal import Decimal
 
 from dayfly.aws.client import Aws
 from dayfly.aws.estimates import estimate
+from dayfly.aws.names import machine_stack_name, schedule_name
 from dayfly.aws.prices import Price
-from dayfly.aws.stacks import StackEvent, first_failure, is_missing, list_events
+from dayfly.aws.stacks import StackEvent, find_stack, first_failure, is_missing, list_events
 from dayfly.aws.teardown import MachineEnd, Teardown, find_end
 from dayfly.errors import AwsError, DayflyError
 from dayfly.runs import layout
@@ -75,17 +76,36 @@ def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws
     record = load_record(run)
     told = MachineReader(run.store, run.run_id).read()
     failed = next((event for event in told if event["type"] == MACHINE_FAILED), None)
-    if record is None:
-        return MachineFacts(source=source, record=None, end=_unknown("No stack was made for it."))
-    facts = MachineFacts(source=source, record=record, end=_unknown(""), failed=failed)
+    facts = MachineFacts(
+        source=source, record=record, end=_unknown("No stack was made for it."), failed=failed
+    )
     try:
         aws = open_aws()
+        record = record or _find_unrecorded(aws, run.run_id, source)
+        if record is None:
+            return facts
+        facts = replace(facts, record=record)
         facts = replace(facts, end=find_end(aws, record.stack_id))
         if facts.true_state(state) in _UNTOLD:
             facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
     except DayflyError as error:
         return replace(facts, end=_unknown(error.what))
     return facts
+
+
+def _find_unrecorded(aws: Aws, run_id: str, source: MachineSource) -> MachineRecord | None:
+    """The stack of a submission that was cut off before it wrote down that it had made one."""
+    stack = find_stack(aws, machine_stack_name(source.project, run_id))
+    if stack is None:
+        return None
+    return MachineRecord(
+        machine_id=run_id,
+        stack_name=stack.name,
+        stack_id=stack.stack_id,
+        schedule=schedule_name(run_id),
+        subnet=stack.parameters.get("SubnetId", ""),
+        created=stack.created,
+    )
 
 
 def load_stack_events(aws: Aws, record: MachineRecord) -> list[StackEvent]:

@@ -53,6 +53,10 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         with image_tree(source, project, source.snapshot.repository) as (tree, settings):
             plan = plan_image(tree, settings, platform=PLATFORMS[arch])
         base = finding.result()
+        if asked.ssh_cidr and not base.key_name:
+            raise UsageError(
+                "This project has no key for SSH.", hint="Give it one: dayfly cloud up --ssh-key FILE"
+            )
         store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
         choosing = pool.submit(choose_hardware, aws, base, project.settings, arch=arch, environ=environ)
         record = load_image_record(store, plan.key, arch=arch)
@@ -119,6 +123,9 @@ def target_again(request: Request, project: Project, environ: Mapping[str, str])
             "arch": machine.arch,
             "spot": machine.spot,
             "disk": machine.disk_gib << 30,
+            "cpus": request.cpus,
+            "memory": request.memory_bytes,
+            "gpus": request.gpus,
             "timeout": request.timeout_s,
             "grace": request.grace_s,
             "max_cost": None,

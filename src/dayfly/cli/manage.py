@@ -81,6 +81,8 @@ def _end_machine_of(run: Run, state: State | None) -> None:
     aws = open_aws_of_project() if record is not None else None
     stack = find_stack(aws, record.stack_id) if aws is not None and record is not None else None
     if aws is None or record is None or source is None or stack is None or stack.status == "DELETE_COMPLETE":
+        if _stop_machine(run.run_id):  # one that nobody has written down: its submission was cut off
+            return
         if not goes_on:
             run.stop()  # says that it has ended
         to_stderr(f"{run.run_id} has no machine any more.")
