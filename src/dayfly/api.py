@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dayfly.backends.asked import Asked, BackendName
 from dayfly.backends.creation import Submission, create_run
+from dayfly.backends.everywhere import find_everywhere
 from dayfly.backends.local import start_local
 from dayfly.backends.processes import Execution
-from dayfly.backends.stores import open_project_store
+from dayfly.backends.stores import open_project_store, project_stores
 from dayfly.backends.submission import plan_submission
+from dayfly.errors import DayflyError, RunConflictError, UsageError
 from dayfly.project.load import load_project
-from dayfly.runs.catalog import find_run_id
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store
+
+if TYPE_CHECKING:
+    from dayfly.backends.ec2_target import Ec2Target
+    from dayfly.runs.request import Request
 
 
 def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
@@ -25,14 +31,25 @@ def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
     request = create_run(store, submission)
     started = Run(request.run_id, store)
     if submission.target is not None:
-        from dayfly.backends.ec2 import start_ec2
-
-        return started, start_ec2(store, request, submission.target)
+        return started, _start_machine(store, request, submission.target)
     if request.backend == "local":
         return started, start_local(store, request, submission.content, os.environ)
     from dayfly.backends.docker import start_docker
 
     return started, start_docker(store, request, submission.content, os.environ)
+
+
+def _start_machine(store: Store, request: Request, target: Ec2Target) -> Execution:
+    """The machine of a run; whoever interrupts its making has no run to stop, so it is stopped here."""
+    from dayfly.backends.ec2 import settle_interrupted, start_ec2
+
+    try:
+        return start_ec2(store, request, target)
+    except KeyboardInterrupt:
+        with suppress(DayflyError):
+            if settle_interrupted(store, request, target):
+                Run(request.run_id, store).stop(by="whoever started it")
+        raise
 
 
 def run(  # noqa: PLR0913 -- what a run can be asked for, by name
@@ -76,6 +93,11 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
         dirty=dirty,
         token=token,
     )
+    if on == "ec2" and output is not None and not wait:
+        raise UsageError(
+            "output needs wait=True for a run on a machine.",
+            hint="Take the notebook when the run has ended: Run.output_bytes()",
+        )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
     target = submission.target
     store = target.store if target is not None else open_project_store(project, os.environ)
@@ -89,6 +111,9 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
         process.interrupt()
         process.wait()
         raise
+    if target is not None and output is not None:
+        with suppress(RunConflictError):  # its end says why there is none
+            Path(output).write_bytes(started.output_bytes())
     return started
 
 
@@ -110,8 +135,8 @@ async def run_async(
 
 
 def find(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Run:
-    """The run with this id, unique prefix, or `last`. Raises RunNotFoundError."""
+    """The run with this id, unique prefix, or `last`, here or in AWS. Raises RunNotFoundError."""
     flags = {"store": os.fspath(store)} if store is not None else {}
-    project = load_project(Path.cwd(), os.environ, flags)
-    opened = open_project_store(project, os.environ)
-    return Run(find_run_id(opened, name), opened)
+    project = load_project(Path.cwd(), os.environ, flags, only=("store", "aws"))
+    found = find_everywhere(project_stores(project, os.environ), name)
+    return Run(found.run_id, found.store)

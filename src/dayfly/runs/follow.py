@@ -143,7 +143,8 @@ def follow_events(
     """
     pace = pace_of(store)
     streams = _Streams(store, run_id, on_machine=on_machine)
-    pause, silent_s, other, spent = pace.shortest_s, 0.0, 0, 0
+    # One that has nothing to tell may have ended without a word: it is asked at once.
+    pause, silent_s, other, spent = pace.shortest_s, pace.ask_after_s, 0, 0
     while True:
         events = streams.read()
         for event in events:

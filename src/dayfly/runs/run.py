@@ -15,7 +15,7 @@ from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
 from dayfly.runs.chunks import ChunkReader
 from dayfly.runs.compat import UTC
-from dayfly.runs.follow import Event, EventReader, follow_events
+from dayfly.runs.follow import FAR, Event, EventReader, follow_events, pace_of
 from dayfly.runs.model import M, parse_model
 from dayfly.runs.receipt import Receipt, find_mismatches
 from dayfly.runs.request import Request
@@ -113,7 +113,8 @@ class Run:
     def wait(self, timeout_s: float | None = None) -> State | None:
         """Wait until the run has ended and return its state; TimeoutError after `timeout_s`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        pause = 0.01
+        far = pace_of(self.store) is FAR
+        pause, longest = (FAR.shortest_s, FAR.longest_s) if far else (0.01, 1.0)
         while True:
             state = self.state
             if state is not None and state.ended:
@@ -121,7 +122,7 @@ class Run:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"The run {self.run_id} has not ended within {timeout_s:g} s.")
             time.sleep(pause)
-            pause = min(pause * 1.2, 1.0)
+            pause = min(pause * 1.2, longest)
 
     async def wait_async(self, timeout_s: float | None = None) -> State | None:
         """`wait`, for asynchronous code."""
