@@ -23,6 +23,15 @@ if missing tmux || ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; th
   scripts/apt-install.sh tmux libfaketime
 fi
 
+# Cloud tests: a certificate for the emulated AWS, Git against its CodeCommit with the password that AWS's own
+# command line makes, and what OpenSSH makes of our configuration.
+if missing openssl git ssh ssh-keygen curl; then
+  scripts/apt-install.sh openssl git openssh-client curl ca-certificates
+fi
+if missing aws; then
+  scripts/apt-install.sh awscli
+fi
+
 # Engine tests: a Docker engine with its init and its network, a registry, and what makes a base image
 # from Debian's packages alone, so that no image has to be fetched from anywhere.
 if missing docker dockerd docker-init docker-registry debootstrap iptables ip; then

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import ssl
 import subprocess
 import sys
@@ -335,7 +334,6 @@ def test_an_image_that_is_pushed_to_the_registry_is_in_ecr(aws: Aws, emulator: E
     assert image["imageTags"] == ["key"]
 
 
-@pytest.mark.skipif(shutil.which("aws") is None, reason="Git's password comes from the AWS command line")
 def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
     aws: Aws, emulator: Emulator, tmp_path: Path
 ) -> None:

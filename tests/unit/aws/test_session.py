@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,6 @@ class TestConfig:
             config_lines(target(), known_hosts=KNOWN)
         assert "dayfly cloud up --ssh-key" in caught.value.hint
 
-    @pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH, which reads its own format")
     @pytest.mark.parametrize("made", [OPEN, target(key_name="dayfly-x", profile="my team")])
     def test_openssh_reads_it(self, made: Target, tmp_path: Path) -> None:
         known, key = tmp_path / "a folder" / "known_hosts", tmp_path / "a folder" / "key"
