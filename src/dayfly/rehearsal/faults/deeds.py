@@ -161,10 +161,10 @@ def small_work_disk(struck: Struck) -> None:
 
 
 def fill_work_disk(struck: Struck) -> None:
-    """Somebody else fills it, and goes on doing so."""
-    struck.inside(
-        f"while :; do cat /dev/zero >>{_WORK}/full; sleep 0.2; done 2>/dev/null", in_background=True
-    )
+    """Somebody else has filled it, and goes on doing so."""
+    fill = f"cat /dev/zero >>{_WORK}/full 2>/dev/null"
+    struck.inside(f"{fill} || true")
+    struck.inside(f"while :; do {fill} || true; sleep 0.2; done", in_background=True)
 
 
 def out_of_memory(struck: Struck) -> None:
