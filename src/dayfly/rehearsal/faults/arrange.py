@@ -46,8 +46,10 @@ def arrange(rehearsal: Rehearsal, fault: Fault, at: Moment | None = None) -> Ite
         _happen(rehearsal, arranged, over)
         if arranged.problem is not None:
             raise arranged.problem
-        yield arranged
-        _heal(rehearsal, arranged)
+        try:
+            yield arranged
+        finally:
+            _heal(rehearsal, arranged)
         return
     thread = threading.Thread(
         target=_watch, args=(rehearsal, arranged, known, over), name="fault", daemon=True
