@@ -60,7 +60,7 @@ aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first
 
 faults: uv ## let every fault happen, and write what was left of it into docs/faults.md
 	@scripts/system-packages.sh
-	$(RUN) pytest -m fault -n 2 --dist loadgroup --fault-records .cache/faults.json $(ARGS)
+	$(RUN) pytest -m fault -n 2 --dist loadgroup --fault-records=.cache/faults.json $(ARGS)
 	$(RUN) python scripts/faults_report.py .cache/faults.json
 
 rehearsal: uv ## run a notebook on a machine of the cloud, here; ARGS="--fault spot-notice": with something going wrong
