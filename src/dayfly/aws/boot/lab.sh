@@ -35,7 +35,7 @@ done
 printf '{"token": "%s", "port": 8888}\n' "$JUPYTER_TOKEN" | "${S3[@]}" - "$STORE/server.json"
 begun
 wait "$jupyter" || warn "JupyterLab ended with code $?."
-docker stop --time 120 "dayfly-$ID-keeper"
+docker stop --time 120 "dayfly-$ID-keeper" >/dev/null
 saved
 printf '{"state": "succeeded", "message": "JupyterLab has ended; what was changed is under work/."}\n' |
   "${S3[@]}" - "$STORE/result.json"
