@@ -47,11 +47,15 @@ def keep_run(  # noqa: PLR0913 -- its clock and its threads are passed in
     """
     carrier = None if lies_in(run_dir, store) else Carrier(run_dir, store)
     with beside(Pulse(store, run_dir.name, lambda: last_state(run_dir), clock)):
-        _carry_until_result(run_dir, store, carrier, clock, sleep)
+        lost = _carry_until_result(run_dir, store, carrier, clock, sleep)
         until = deadline if deadline is not None else clock() + LAST_SAVE_WITHIN_S
         _wait_for_runner(run_dir, until, clock, sleep)
         saved = carrier is None or _save_last(run_dir, carrier, until, clock, sleep)
-    return saved and _tell_end(run_dir, store, until, clock, sleep)
+        if lost is not None:  # the disk had no room for it
+            key = layout.run_key(run_dir.name, layout.RESULT)
+            saved = saved and _try_until(lambda: store.put(key, lost.to_bytes()), until, clock, sleep)
+    state = lost.state if lost is not None else _state_of_result(run_dir)
+    return saved and _tell_end(run_dir, store, state, until, clock, sleep)
 
 
 def _carry_until_result(
@@ -60,20 +64,23 @@ def _carry_until_result(
     carrier: Carrier | None,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> None:
-    """Until there is a result: the runner's, or ours when the runner is gone."""
+) -> Result | None:
+    """Until there is a result: the runner's, or ours when the runner is gone.
+
+    Ours is returned where it cannot be written: a full disk may be what has killed the runner.
+    """
     begun, pause = clock(), SHORTEST_PAUSE_S
     while not (run_dir / layout.RESULT).exists():
         if carrier is not None:
             with suppress(StoreError):  # the next round carries it; the last save has its own patience
                 carrier.carry()
-            with suppress(StoreError):
+            with suppress(StoreError, OSError):  # nor does a full disk keep the rest from being carried
                 _fetch_stop(run_dir, store)
         if _runner_gone(run_dir, waited_s=clock() - begun):
-            write_lost_result(run_dir)
-            return
+            return write_lost_result(run_dir)
         sleep(NEAR_PAUSE_S if carrier is None else pause)
         pause = min(pause * 1.1, LONGEST_PAUSE_S)
+    return None
 
 
 def lies_in(run_dir: Path, store: Store) -> bool:
@@ -101,7 +108,19 @@ def _fetch_stop(run_dir: Path, store: Store) -> None:
         return
     asked = store.get(layout.run_key(run_dir.name, layout.STOP))
     if asked is not None:
-        local.write_bytes(asked)
+        _write_whole(local, asked)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """A reader sees all of it or nothing. Raises OSError."""
+    new = path.with_name(f".{path.name}")
+    try:
+        new.write_bytes(content)
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
 
 
 def last_state(run_dir: Path) -> State:
@@ -137,8 +156,11 @@ def _last_message(counts: CellCounts) -> str:
     return f"The runner is gone and left no result; {counts.executed} {cells} had been executed."
 
 
-def write_lost_result(run_dir: Path) -> None:
-    """Say in the run directory that its runner died without a word, or never came."""
+def write_lost_result(run_dir: Path) -> Result | None:
+    """Say in the run directory that its runner died without a word, or never came.
+
+    Returns what is to be said, when the disk has no room for it.
+    """
     request = parse_model(Request, (run_dir / layout.REQUEST).read_bytes(), layout.REQUEST)
     now = datetime.now(UTC)
     started = lock_holder(run_dir) is not None
@@ -153,7 +175,11 @@ def write_lost_result(run_dir: Path) -> None:
         duration_s=round((now - request.created).total_seconds(), 3),
         cells=counts,
     )
-    (run_dir / layout.RESULT).write_bytes(result.to_bytes())
+    try:
+        _write_whole(run_dir / layout.RESULT, result.to_bytes())
+    except OSError:
+        return result
+    return None
 
 
 def _save_last(
@@ -173,14 +199,14 @@ def _save_last(
     return _try_until(save, until, clock, sleep)
 
 
-def _tell_end(
+def _tell_end(  # noqa: PLR0913, PLR0917 -- its clock is passed in
     run_dir: Path,
     store: Store,
+    state: State,
     until: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> bool:
-    state = _state_of_result(run_dir)
     return _try_until(lambda: put_status(store, run_dir.name, state, datetime.now(UTC)), until, clock, sleep)
 
 
