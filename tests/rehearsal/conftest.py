@@ -19,6 +19,7 @@ from dayfly.rehearsal.session import Rehearsal, start_rehearsal
 from tests.engine.bench import CACHE
 from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401 -- they are fixtures here, too
 from tests.rehearsal.rehearsed import Rehearsed, make_user
+from tests.rehearsal.tasks_bench import make_key
 
 HERE = Path(__file__).parent
 # The first to come makes the images, and the others wait for them.
@@ -46,6 +47,17 @@ def rehearsal(user_root: Path, docker: Docker, base_image: str) -> Iterator[Rehe
     project = load_project(user_root, {})
     with start_rehearsal(project, docker, image_base=base_image, echo=lambda _: None) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def key(rehearsal: Rehearsal, user_root: Path) -> Iterator[Path]:
+    """The private key of the pair that the base stack has from now on; it has a mirror, too."""
+    made = make_key(user_root.parent / "keys")
+    environ = {**_clean(), **rehearsal.around.emulator.environ()}
+    user = Rehearsed(rehearsal=rehearsal, root=user_root, environ=environ)
+    user.cli("cloud", "up", "--yes", "--ssh-key", f"{made}.pub", "--mirror", "codecommit")
+    yield made
+    user.cli("cloud", "up", "--yes", "--ssh-key", "none", "--mirror", "none")
 
 
 @pytest.fixture
