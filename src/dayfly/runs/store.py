@@ -24,6 +24,16 @@ _UPLOADS = 2
 would share the line until none came through."""
 
 
+_LOG_IN = "Log in again: aws sso login, and repeat the command."
+_MENDS = {
+    "ExpiredToken": _LOG_IN,
+    "TokenRefreshRequired": _LOG_IN,
+    "SSOTokenError": _LOG_IN,
+    "RequestTimeTooSkewed": "The clock of this computer is wrong: set it by the network's time.",
+}
+"""What to do, by what S3 or boto3 calls the error."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One object of a listing: its key, its size in bytes, when it was last written (UTC)."""
@@ -132,7 +142,8 @@ class Store:
         said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", first, re.DOTALL)
         if said:  # S3 answers in XML
             first = f"{said[1]}: {said[2]}"
-        return StoreError(f"Could not {verb} the store {self.url} ({key}).", why=first)
+        hint = next((hint for words, hint in _MENDS.items() if words in first), "")
+        return StoreError(f"Could not {verb} the store {self.url} ({key}).", why=first, hint=hint)
 
 
 def open_store(url: str | Path, *, instance_credentials: bool = False) -> Store:

@@ -1,13 +1,16 @@
 """Ctrl-C at a run that goes on elsewhere."""
 
+from collections.abc import Iterator
+
 import pytest
 import typer
 
-from dayfly.cli.leaving import leave_run
+from dayfly.cli.leaving import leave_run, watch_or_leave
+from dayfly.errors import StoreError
 from dayfly.runs import layout
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Entry, Store, open_store
 from tests.unit.machine_runs import MachineRun
 from tests.unit.support import RUN_ID, put_run
 
@@ -69,3 +72,21 @@ def test_a_run_on_this_machine_is_left_at_once(store: Store) -> None:
 def test_nobody_is_asked_where_nobody_can_answer(run: Run) -> None:
     leave_run(run, wait=interrupt)
     assert not asked_to_stop(run)
+
+
+class ExpiringStore(Store):
+    """A store that answers until the credentials expire; then nothing can be listed."""
+
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
+        raise StoreError("Could not list the store.", why="ExpiredToken", hint="Log in again.")
+
+
+def test_who_cannot_see_the_run_any_more_is_told_that_it_goes_on(store: Store, run: Run) -> None:
+    blind = Run(run.run_id, ExpiringStore(objects=store.objects, url=store.url))
+    with pytest.raises(StoreError) as caught:
+        watch_or_leave(blind, quiet=True, as_json=False)
+    assert caught.value.why == "ExpiredToken"
+    assert caught.value.hint.splitlines() == [
+        "Log in again.",
+        f"The run goes on without you. Come back with: dayfly attach {RUN_ID}",
+    ]

@@ -133,3 +133,10 @@ def test_a_machines_stream_is_told_apart_from_its_runs(store: Store, told: Machi
         "machine_step",
         "machine_warning",
     ]
+
+
+def test_a_run_that_has_ended_without_a_word_is_not_waited_for(store: Store, told: MachineRun) -> None:
+    """`dayfly attach` after the end of a run that never started, or was lost."""
+    told.enter(State.NEVER_STARTED)
+    clock = FakeClock()
+    assert (follow(store, clock), clock.slept) == ([], [])
