@@ -78,7 +78,7 @@ def test_the_stack_cannot_be_deleted_neither_by_the_machine_nor_by_cloudformatio
             row=36,
         )
         assert left.teardown == "stuck"
-    rehearsed.cli("cloud", "reap", "--yes", environ={})
+    rehearsed.cli("stop", "--now", run.run_id)
     rehearsed.expect_nothing_left()
 
 
