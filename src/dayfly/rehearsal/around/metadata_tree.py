@@ -1,9 +1,9 @@
 """What the metadata service has under each path, for one instance.
 
 After, on https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/, the pages ec2-instance-metadata.html
-(categories), instancedata-data-retrieval.html (a listing has one name a line, a folder's ends in a slash, public
-keys are listed as `0=name`), spot-instance-termination-notices.html and instance-identity-documents.html. The
-signatures of an identity document are AWS's to give: there are none here.
+(categories), instancedata-data-retrieval.html (a listing has one name a line, a folder's ends in a slash,
+public keys are listed as `0=name`), spot-instance-termination-notices.html and
+instance-identity-documents.html. The signatures of such a document are AWS's to give: there are none here.
 """
 
 from __future__ import annotations
