@@ -27,8 +27,8 @@ HEAD = """\
 What may go wrong, and what is left then. This page is written by `make faults`, from the tests that make each
 fault happen; run it yourself to see it hold.
 
-**left**: what the user has of the output. **gone**: when the machine is gone. **told**: by `dayfly show`. Both the first and
-the second say what must be, and, where a machine took part, what was found: on a rehearsed one, which boots the real
+**left**: what the user has of the output. **gone**: when the machine is gone. **told**: by `dayfly show`. Each says what
+must be, and in **bold** what was found where a machine took part: on a rehearsed one, which boots the real
 boot script under systemd in a container beside an emulated AWS ([evidence](evidence.md)). Seconds are those of the
 machine that wrote this page, with two cores that it shared, and count from the fault; no AWS was part of it. A test
 with ° did not run when the page was written.
@@ -78,7 +78,7 @@ ROWS = _rows(
     ("image of the wrong tag or architecture", "emulated AWS", NONE, NEVER_MADE, "refused before anything is made"),
     ("the disk is full while pulling", "a small disk", "the machine's log", NOW, "disk_full"),
     ("the disk is full in the middle of the run", "a small disk, filled", PART, NOW, "disk_full"),
-    ("the machine's supervisor is killed", "SIGKILL", PART, NOW, "lost"),
+    ("the machine's boot script is killed; its keeper is", "SIGKILL", "a valid part; all", NOW, "lost; succeeded: another keeper takes over"),
     ("the machine freezes", "every process stopped", PART, DEADLINE, "lost"),
     ("a spot notice", "metadata service", PART, "within 120 s", "interrupted: spot"),
     ("the instance vanishes without notice", "power cut", PART, NOW, "lost"),
@@ -87,7 +87,7 @@ ROWS = _rows(
     ("the wall clock jumps by an hour", "libfaketime", ALL, "the deadline holds", "succeeded"),
     ("S3 answers 503 for a while", "emulated AWS", ALL, NOW, "succeeded"),
     ("S3 denies", "emulated AWS", NONE, "none was made, or now", "refused by the write probe"),
-    ("S3 is down at the end", "emulated AWS", PART, DEADLINE, "lost, with what was saved"),
+    ("S3 is down at the end, for a while; for ever", "emulated AWS", "all; a valid part", "when S3 is back; by the deadline", "succeeded; lost, with what was saved"),
     ("the network flaps", "packets dropped", ALL, NOW, "succeeded"),
     ("the client is killed at each step of a submission", "SIGKILL", "nothing, or all", DEADLINE, "`dayfly ps`; no orphan"),
     ("no capacity, or a quota is reached", "emulated AWS", NONE, "the stack is deleted", "what would do instead"),
@@ -157,7 +157,7 @@ def _line(row: Row, records: Records, tests: list[str]) -> str:
     ]
     ran = {_short(record["test"]) for record in records}
     named = [f"`{test}`" + ("" if test in ran else " °") for test in tests]
-    tests_cell = ", ".join(named) or f"none. {WHY_NOT[row.number]}"
+    tests_cell = "<br>".join(named) or f"none. {WHY_NOT[row.number]}"
     cells = (
         str(row.number),
         row.fault,
@@ -171,7 +171,7 @@ def _line(row: Row, records: Records, tests: list[str]) -> str:
 
 
 def _must_and_found(must: str, found: list[str]) -> str:
-    return f"{must}; **{'**, **'.join(dict.fromkeys(found))}**" if found else must
+    return "<br>".join([must, *(f"**{one}**" for one in dict.fromkeys(found))])
 
 
 def _short(nodeid: str) -> str:

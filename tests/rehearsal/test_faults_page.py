@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ def report() -> ModuleType:
     spec = spec_from_file_location("faults_report", ROOT / "scripts" / "faults_report.py")
     assert spec is not None
     assert spec.loader is not None
-    module = module_from_spec(spec)
+    module = sys.modules[spec.name] = module_from_spec(spec)  # its dataclasses look there
     spec.loader.exec_module(module)
     return module
 
