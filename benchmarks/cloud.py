@@ -37,7 +37,11 @@ from tests.helpers import PROGRAMS
 from tests.unit.machine_runs import MachineRun, event, step
 
 RUNS = 10_000
-LOOK_S = 30.0
+LOOK_S = 45.0
+STEP_S = 3.0
+"""Between two steps of a booting machine; most take longer."""
+CARRY_S = 5.0
+"""The keeper's longest pause, which it has reached after half a minute."""
 IDLE_AFTER_S = 15.0
 SETTLE_S = 15.0
 """Until the command has begun to follow."""
@@ -126,7 +130,7 @@ def _newest_stack() -> datetime:
 
 
 def following(project: CloudProject) -> list[Figure]:
-    """Requests a second of `dayfly attach`: while a machine boots, while cells end every second, and idle."""
+    """Requests a second of `dayfly attach`: while a machine boots, while cells end, and while none does."""
     made = MachineRun(store=project.store).create(
         State.BOOTING, deadline=datetime.now(UTC) + timedelta(hours=1)
     )
@@ -134,16 +138,18 @@ def following(project: CloudProject) -> list[Figure]:
     attached = subprocess.Popen(command, cwd=project.root, env=dict(project.environ))
     try:
         time.sleep(SETTLE_S)
-        booting = _reads_a_second(project.emulator, lambda n: made.tell(step("pulling", n)))
+        booting = _reads_a_second(project.emulator, STEP_S, lambda n: made.tell(step("pulling", n)))
         made.tell(step("started", LOOK_S))
         made.enter(State.RUNNING)
 
-        def end_a_cell(number: int) -> None:
-            made.run(event("cell_finished", number, cell=number, state="executed", took_s=1))
+        def end_cells(number: int) -> None:
+            ended = range(int(number * CARRY_S), int((number + 1) * CARRY_S))
+            made.run(*(event("cell_finished", n, cell=n, state="executed", took_s=1) for n in ended))
 
-        running = _reads_a_second(project.emulator, end_a_cell)
         time.sleep(IDLE_AFTER_S)
-        idle = _reads_a_second(project.emulator, lambda _: made.enter(State.RUNNING))
+        running = _reads_a_second(project.emulator, CARRY_S, end_cells)
+        time.sleep(IDLE_AFTER_S)
+        idle = _reads_a_second(project.emulator, CARRY_S, lambda _: made.enter(State.RUNNING))
     finally:
         attached.kill()
         attached.wait()
@@ -158,16 +164,14 @@ def following(project: CloudProject) -> list[Figure]:
     ]
 
 
-def _reads_a_second(emulator: Emulator, happens: Callable[[int], Any]) -> float:
-    """What is asked in LOOK_S while something happens each second; what happens only writes."""
+def _reads_a_second(emulator: Emulator, every_s: float, happens: Callable[[int], Any]) -> float:
+    """What is asked during LOOK_S while something happens every so often; what happens only writes."""
     emulator.forget_requests()
-    began = time.monotonic()
-    pause = threading.Event()
-    number = 0
+    began, number, pause = time.monotonic(), 0, threading.Event()
     while time.monotonic() - began < LOOK_S:
         happens(number)
         number += 1
-        pause.wait(max(began + number - time.monotonic(), 0))
+        pause.wait(max(began + number * every_s - time.monotonic(), 0))
     reads = [one for one in emulator.requests(service="s3") if one["operation"].startswith(READS)]
     return len(reads) / (time.monotonic() - began)
 
