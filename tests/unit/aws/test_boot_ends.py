@@ -64,6 +64,14 @@ class TestTheEnd:
         assert any("upload_failed" in warning for warning in machine.warnings)
         machine.ended_well()
 
+    @pytest.mark.fault(19)
+    def test_a_keeper_that_dies_is_followed_by_another(self, machine: Machine) -> None:
+        machine.fail("docker run .*dayfly.keeper", times=2, code=137, said="killed")
+        machine.boot()
+        assert sum("dayfly.keeper" in call for call in machine.called("docker run")) == 3
+        assert not any("upload_failed" in warning for warning in machine.warnings)
+        machine.ended_well()
+
     @pytest.mark.fault(35)
     def test_self_deletion_that_is_denied_is_told_and_the_machine_goes_off(self, machine: Machine) -> None:
         machine.fail("aws cloudformation", times=9, said="AccessDenied")
@@ -115,9 +123,12 @@ class TestTheEnd:
 
 
 class TestPulling:
+    @pytest.mark.parametrize("command", ["docker login", "docker pull"])
     @pytest.mark.fault(15)
-    def test_a_pull_that_is_throttled_three_times_is_told_and_done(self, machine: Machine) -> None:
-        machine.fail("docker pull", times=3, said="toomanyrequests: Rate exceeded")
+    def test_a_pull_that_is_throttled_three_times_is_told_and_done(
+        self, machine: Machine, command: str
+    ) -> None:
+        machine.fail(command, times=3, said="toomanyrequests: Rate exceeded")
         machine.boot()
         assert machine.steps == STEPS
         assert ["Rate exceeded" in warning for warning in machine.warnings] == [True] * 3
