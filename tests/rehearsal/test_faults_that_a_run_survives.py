@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from dayfly.rehearsal.faults.deeds import CREDENTIALS_S
 from dayfly.runs.catalog import list_runs
 from dayfly.runs.run import Run
 from tests.fault_records import Record
@@ -28,7 +29,7 @@ ROWS = {
 
 @pytest.mark.fault(15, 24, 26, 29, 30, 33, 38)
 def test_one_run_survives_them_all(rehearsed: Rehearsed, record: Record) -> None:
-    """Throttled pulls, credentials of seconds, S3 at 503, a network that flaps, a client that dies."""
+    """Throttled pulls, credentials of a minute, S3 at 503, a network that flaps, a client that dies."""
     known = {one.run_id for one in list_runs(rehearsed.rehearsal.store)}
     with ExitStack() as faults:
         throttled = faults.enter_context(rehearsed.fault("api-throttled"))
@@ -55,6 +56,7 @@ def test_one_run_survives_them_all(rehearsed: Rehearsed, record: Record) -> None
         rehearsed.rehearsal.around.emulator.fault("s3:*", status=503, code="SlowDown", times=-1)
         time.sleep(20)
         rehearsed.rehearsal.around.emulator.heal()
+        time.sleep(max(rehearsed.happened(rotating) + CREDENTIALS_S + 5 - time.monotonic(), 0.0))
         rehearsed.go(run)
         attached = rehearsed.cli("attach", run_id)
         ended = time.monotonic()

@@ -147,7 +147,7 @@ _FAULTS = (
     Fault(
         name="credentials-rotate",
         row=24,
-        says="the machine's credentials live for seconds",
+        says="the machine's credentials live for a minute",
         when=("boot",),
         inject=deeds.short_credentials,
     ),

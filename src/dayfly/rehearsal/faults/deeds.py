@@ -10,7 +10,7 @@ from dayfly.rehearsal.emulator import RehearsalError
 from dayfly.rehearsal.faults.fault import Deed, Struck
 
 SPOT_NOTICE_S = 120.0
-CREDENTIALS_S = 16
+CREDENTIALS_S = 60
 _THROTTLED = 3
 _PYTHON = ("/opt/emulator/bin/python", "-P", "-c")
 _WORK = "/var/lib/dayfly"
@@ -93,7 +93,7 @@ def spot_notice(struck: Struck) -> None:
 
 
 def short_credentials(struck: Struck) -> None:
-    """The role's credentials live for seconds; new ones are there at half of that."""
+    """The role's credentials live for a minute; new ones are there after half of it."""
     _tell_of_machine(struck, do="credentials", lifetime_s=CREDENTIALS_S)
 
 
