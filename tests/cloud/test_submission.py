@@ -308,14 +308,14 @@ def test_a_stack_that_nobody_has_written_down_is_shown_and_ended(
 
 def test_ssh_without_a_key_is_refused_before_anything_is_made(project: CloudProject, aws: Aws) -> None:
     assert "no key for SSH" in project.cli(*RUN, "--ssh", "203.0.113.7", code=2).err
-    assert list_runs(project.store) == machine_stacks(aws) == schedules(aws) == []
+    assert (list_runs(project.store), machine_stacks(aws), schedules(aws)) == ([], [], [])
 
 
 def test_a_value_that_the_template_refuses_is_told_before_anything_is_made(
     project: CloudProject, aws: Aws
 ) -> None:
     assert "HoldSeconds" in project.cli(*RUN, "--keep-on-failure", "365d", code=2).err
-    assert list_runs(project.store) == machine_stacks(aws) == schedules(aws) == []
+    assert (list_runs(project.store), machine_stacks(aws), schedules(aws)) == ([], [], [])
 
 
 def test_a_run_that_has_ended_gets_no_second_machine_by_its_token(
