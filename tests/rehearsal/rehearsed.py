@@ -156,7 +156,7 @@ class Rehearsed:
 
     def happened(self, arranged: Arranged) -> float:
         """Wait until the fault has happened; when it did."""
-        assert arranged.done.wait(2 * PATIENCE_S), f"{arranged.fault.name} did not happen"
+        assert arranged.done.wait(4 * PATIENCE_S), f"{arranged.fault.name} did not happen"
         assert arranged.problem is None, arranged.problem
         assert arranged.happened is not None
         return arranged.happened
