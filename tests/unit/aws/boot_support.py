@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -159,6 +160,15 @@ class Machine:
         finally:
             process.kill()
             process.wait()
+            self._end_all()
+
+    def _end_all(self) -> None:
+        """Kill whatever was started in the background: the fakes stand in for what systemd would end."""
+        mine = os.fsencode(self.fake)
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is somebody else's
+                if mine in (folder / "environ").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
 
     @property
     def calls(self) -> list[str]:
