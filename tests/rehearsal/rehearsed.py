@@ -139,6 +139,8 @@ class Rehearsed:
         near = machine.model_copy(update={"deadline": deadline, "boot_budget_s": life_s / 4})
         request = submission.request.model_copy(update={"machine": near})
         request = create_run(target.store, replace(submission, request=request))
+        if submission.bundle is not None:
+            submission.bundle.close()
         return start_ec2(target.store, request, target).run
 
     def state_later(self, run: Run) -> State | None:

@@ -1,6 +1,7 @@
-"""`python -m around.throttle TIMES`: for so many requests, the image registry has too much to do.
+"""`python -m around.throttle TIMES`: for so many attempts, the image registry has too much to do.
 
-Its port is turned to a server of ours, which answers 429 as registries do, and then turned back.
+Its port is turned to a server of ours, which answers 429 as registries do, and then turned back. Requests
+that follow one another at once are one attempt.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 _REGISTRY, _OURS = 443, 8443
 _RULE = ("PREROUTING", "--protocol", "tcp", "--dport", str(_REGISTRY), "--jump", "REDIRECT")
+_SILENCE_S = 1.0
 _SAID = {"errors": [{"code": "TOOMANYREQUESTS", "message": "Rate exceeded"}]}
 
 
@@ -34,8 +36,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def _serve(server: HTTPServer, attempts: int) -> None:
+    """Until so many have been answered, and nobody asks any more."""
+    silent = True
+    server.timeout = _SILENCE_S
+    while attempts or not silent:
+        served = _Handler.served
+        server.handle_request()
+        asked = _Handler.served > served
+        attempts -= asked and silent
+        silent = not asked
+
+
 def main() -> None:
-    """Answer so many requests, and end."""
+    """Answer so many attempts, and end."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain("/tls/server.crt", "/tls/server.key")
     server = HTTPServer(("0.0.0.0", _OURS), _Handler)  # noqa: S104 -- in a network of its own
@@ -43,7 +57,6 @@ def main() -> None:
     iptables = ("iptables", "--table", "nat")
     subprocess.run([*iptables, "--insert", *_RULE, "--to-ports", str(_OURS)], check=True)
     try:
-        while _Handler.served < int(sys.argv[1]):
-            server.handle_request()
+        _serve(server, int(sys.argv[1]))
     finally:
         subprocess.run([*iptables, "--delete", *_RULE, "--to-ports", str(_OURS)], check=True)
