@@ -330,6 +330,7 @@ end() {
     fi
     cat "$R/log" "$R/keeper" /var/log/cloud-init*.log | tail -c 1000000 | "${S3[@]}" - "$STORE/machine.log"
     if [[ ! -e $R/kept ]]; then
+      push_all # whoever sees the result finds what led to it
       result | "${S3[@]}" - "$STORE/result.json"
       [[ $TASK != run ]] || beat NEVER_STARTED 13
     fi

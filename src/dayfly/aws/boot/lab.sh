@@ -37,5 +37,6 @@ begun
 wait "$jupyter" || warn "JupyterLab ended with code $?."
 docker stop --time 120 "dayfly-$ID-keeper" >/dev/null
 saved
+push_all
 printf '{"state": "succeeded", "message": "JupyterLab has ended; what was changed is under work/."}\n' |
   "${S3[@]}" - "$STORE/result.json"
