@@ -101,7 +101,7 @@ def _tick(second: float) -> str:
         return f"{second:g} s"
     minutes = round(second / _MINUTE_S)
     if minutes < _HOUR_MIN:
-        return f"{minutes} min"
+        return f"{second / _MINUTE_S:.3g} min"
     return f"{minutes // _HOUR_MIN} h" + (f" {minutes % _HOUR_MIN:02d}" if minutes % _HOUR_MIN else "")
 
 

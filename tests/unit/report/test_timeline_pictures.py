@@ -153,3 +153,10 @@ class TestAsSvg:
         nothing = timeline(phase("submit", 0, 0))
         assert nothing.total == timedelta()
         assert "submit" in svg(nothing)
+
+
+@pytest.mark.parametrize("seconds", [50, 159, 400, 2000, 5000, 40_000])
+def test_no_two_ticks_of_the_axis_say_the_same(seconds: int) -> None:
+    page = svg(timeline(phase("boot", 0, seconds), now=seconds))
+    ticks = re.findall(r'class="tick"[^>]*>([^<]+)<', page)
+    assert len(ticks) == len(set(ticks)) > 2
