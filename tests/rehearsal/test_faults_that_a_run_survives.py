@@ -64,7 +64,7 @@ def test_one_run_survives_them_all(rehearsed: Rehearsed, record: Record) -> None
     left = rehearsed.left(run)
     assert (left.state, left.done, left.cells, left.teardown) == ("succeeded", 3, 3, "done")
     assert sum("pulled again" in warning for warning in left.warnings) >= 3
-    assert "last" in attached.out + attached.err
+    assert f"dayfly open {run_id}" in attached.err
     for row, told in ROWS.items():
         record(row=row, left=left.words, gone=max(gone - ended, 0.0), told=f"{left.told}; {told}")
     rehearsed.let_deadline_pass(run)
