@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -31,7 +30,7 @@ from dayfly.project.load import load_project
 from dayfly.rehearsal.push import push_to_rehearsal
 from dayfly.rehearsal.session import Rehearsal
 from tests.engine.projects import commit
-from tests.helpers import Place, wait_for
+from tests.helpers import PROGRAMS, Place, wait_for
 from tests.rehearsal.rehearsed import PATIENCE_S, Rehearsed, make_user
 from tests.rehearsal.tasks_bench import (
     HERE,
@@ -117,11 +116,9 @@ class Terminal:
 @contextlib.contextmanager
 def in_terminal(rehearsed: Rehearsed, *arguments: str) -> Iterator[Terminal]:
     """`dayfly ...` in a terminal of its own, for as long as the block lasts."""
-    dayfly = shutil.which("dayfly")
-    assert dayfly
     control, side = pty.openpty()
     with subprocess.Popen(
-        [dayfly, *arguments],
+        [str(PROGRAMS / "dayfly"), *arguments],
         cwd=rehearsed.root,
         env={**rehearsed.variables, "TERM": "xterm"},
         stdin=side,

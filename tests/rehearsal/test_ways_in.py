@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from dayfly.runs.run import Run
-from tests.helpers import wait_for
+from tests.helpers import PROGRAMS, wait_for
 from tests.rehearsal.rehearsed import PATIENCE_S, Rehearsed
 from tests.rehearsal.tasks_bench import HERE, ingress, make_key
 
@@ -46,8 +46,6 @@ def test_a_machine_is_entered_by_ssh_and_takes_its_commit_from_the_mirror(
     rehearsed: Rehearsed, key: Path
 ) -> None:
     """By `dayfly ssh` and by OpenSSH with the lines that it prints; nobody else gets in."""
-    dayfly = shutil.which("dayfly")
-    assert dayfly
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=rehearsed.root, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -58,7 +56,7 @@ def test_a_machine_is_entered_by_ssh_and_takes_its_commit_from_the_mirror(
     machine = rehearsed.machine(run)
     assert ingress(rehearsed.rehearsal, machine) == [(22, 22, f"{HERE}/32")]
 
-    enter = [dayfly, "ssh", run.run_id, "--identity", str(key), "--"]
+    enter = [str(PROGRAMS / "dayfly"), "ssh", run.run_id, "--identity", str(key), "--"]
     assert _output(rehearsed, *enter, "whoami").strip() == "ec2-user"
     assert _output(rehearsed, *enter, "sh", "-c", "echo 'one  word'; exit 3", code=3) == "one  word\n"
     hostname = rehearsed.rehearsal.around.docker.run(["exec", machine.container, "hostname"])
