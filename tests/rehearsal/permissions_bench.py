@@ -26,7 +26,6 @@ PYTHON = "/opt/aws/bin/python"
 CALLER = """
 import json, sys
 from awscli.botocore.config import Config
-from awscli.botocore.exceptions import ClientError
 from awscli.botocore.session import Session
 session, clients, said = Session(), {}, []
 config = Config(retries={"total_max_attempts": 1})
@@ -36,7 +35,9 @@ for service, method, parameters in json.load(sys.stdin):
     try:
         getattr(clients[service], method)(**parameters)
         said.append("ok")
-    except ClientError as error:
+    except Exception as error:
+        if not hasattr(error, "response"):
+            raise
         said.append(error.response["Error"]["Code"])
 print(json.dumps(said))
 """
