@@ -47,8 +47,9 @@ def create_run(store: Store, submission: Submission) -> Request:
         request = request.model_copy(update={"run_id": _run_id_of(store, submission.token, request)})
     if submission.bundle is not None and request.snapshot is not None:
         key = layout.snapshot_key(request.snapshot.commit)
-        if not store.exists(key):  # all runs of a commit share it
-            store.put(key, submission.bundle)
+        with submission.bundle as bundle:
+            if not store.exists(key):  # all runs of a commit share it
+                store.put(key, bundle)
     for _ in range(_ID_ATTEMPTS):
         if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
             _complete(store, request, submission.content)
