@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -79,6 +80,7 @@ class Store:
         """Write an object whole, or replace it; a reader sees the old one or the new one."""
         import obstore
 
+        self._check_place(key)
         try:
             obstore.put(self.objects, key, data, max_concurrency=_UPLOADS)
         except _failures() as error:
@@ -132,6 +134,16 @@ class Store:
                 (self.root / key).unlink(missing_ok=True)
         except _failures() as error:
             raise self._error("delete from", keys[0], error) from error
+
+    def _check_place(self, key: str) -> None:
+        """Raise StoreError for a folder that is mounted and deleted: obstore would try for ever."""
+        if self.root is None:
+            return
+        with suppress(OSError):
+            if (self.root / key).parent.stat().st_nlink == 0:
+                raise StoreError(
+                    f"Could not write the store {self.url} ({key}).", why="Its folder was deleted."
+                )
 
     def path(self, key: str) -> Path | None:
         """Where the object lies on this machine's disk, or None for a store that is elsewhere."""
