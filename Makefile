@@ -16,7 +16,7 @@ TEMPLATES := src/dayfly/aws/templates
 IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help uv demo test check format bench aws-acceptance faults rehearsal docs clean
+.PHONY: help uv demo machines test check format bench aws-acceptance faults rehearsal docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,9 +30,10 @@ demo: uv ## run examples/quickstart.ipynb and say where the result is
 	@if docker version >/dev/null 2>&1; then \
 	  echo "There is a Docker engine: see the same notebook on a machine of the cloud, rehearsed here: make rehearsal"; fi
 
-test: uv ## run all tests; ARGS="-k words" runs some
+# Rehearsed machines really boot, each for a minute of two cores: they have a target of their own, `machines`.
+test: uv ## run all tests but those of rehearsed machines; ARGS="-k words" runs some
 	@scripts/system-packages.sh
-	$(RUN) pytest -n auto --dist loadgroup $(ARGS)
+	$(RUN) pytest -n auto --dist loadgroup --ignore tests/rehearsal $(ARGS)
 
 check: uv ## lint, types, who imports whom, shell scripts, templates, lock file, docs
 	uv lock --check
@@ -57,6 +58,10 @@ bench: uv ## measure against papermill and jupyter execute
 
 aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first; ARGS=--rehearse: what an emulator can
 	$(RUN) python scripts/aws_acceptance.py $(ARGS)
+
+machines: uv ## run the tests of rehearsed machines, which really boot
+	@scripts/system-packages.sh
+	$(RUN) pytest -n 2 --dist loadgroup tests/rehearsal $(ARGS)
 
 faults: uv ## let every fault happen, and write what was left of it into docs/faults.md
 	@scripts/system-packages.sh
