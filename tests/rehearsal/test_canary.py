@@ -138,8 +138,9 @@ def test_a_users_run_needs_no_other_rights_and_leaves_no_secret_anywhere(
         for words in (["show", run.run_id, "--json"], ["logs", run.run_id])
     ]
     assert [canaries.found_in(one.out + one.err) for one in said] == [[], []]
-    rehearsed.cli("fetch", run.run_id, environ=user)
-    assert in_files(rehearsed.root.parent, canaries) == []
+    rehearsed.cli("fetch", run.run_id, str(tmp_path / "fetched"), environ=user)
+    assert list((tmp_path / "fetched").rglob("*.ipynb"))
+    assert in_files(tmp_path / "fetched", canaries) + in_files(rehearsed.root.parent, canaries) == []
     assert in_the_bucket(rehearsal.aws, rehearsal.base.bucket, canaries) == {
         f"runs/{run.run_id}/notify": ["notify"]
     }
@@ -204,19 +205,21 @@ def in_the_machine(inside: Inside, canaries: Canaries) -> list[str]:
 
 def in_the_bucket(aws: Aws, bucket: str, canaries: Canaries) -> dict[str, list[str]]:
     """Each object that has a secret, by its key."""
-    found = {}
+    found: dict[str, list[str]] = {}
+    names = set()
     for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for one in page.get("Contents", []):
             content = aws.s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
-            if names := canaries.found_in(content.decode(errors="replace")):
-                found[one["Key"]] = names
+            names.add(one["Key"].rpartition("/")[2])
+            if secrets_in := canaries.found_in(content.decode(errors="replace")):
+                found[one["Key"]] = secrets_in
+    assert {"request.json", "output.ipynb", "result.json", "receipt.json", "machine.json"} <= names
     return found
 
 
 def in_files(folder: Path, canaries: Canaries) -> list[str]:
-    """Files on the user's computer, what was fetched among them."""
+    """Files on the user's computer."""
     files = [one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()]
-    assert any(one.name == "receipt.json" for one in files)
     return [str(one) for one in files if canaries.found_in(one.read_text(errors="replace"))]
 
 
