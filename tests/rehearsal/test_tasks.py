@@ -219,7 +219,7 @@ def test_a_lab_is_worked_in_through_ssh_and_what_was_made_comes_home(
     user = replace(rehearsed, root=lab_root)
     arguments = ("lab", "--on", "ec2", "--yes", "--ssh", HERE, "--identity", str(key), "--no-browser")
     with in_terminal(user, *arguments) as terminal:
-        url = terminal.says(r"http://127\.0\.0\.1:\d+/\S+")[0]
+        url = terminal.says(r"http://127\.0\.0\.1:\d+/\S+token=[0-9a-f]{48}")[0]
         lab_id = newest(user, "labs")
         request, place = find_lab(user.rehearsal.store, lab_id)
         _is_private(user, place, url)
