@@ -347,6 +347,7 @@ end() {
   push_all &
   notify "dayfly: $TASK $ID: $ended"
   wait
+  push_all # the warning of a message that could not be sent
   if [[ $DAYFLY_HOLD_SECONDS =~ ^[1-9] && $ended =~ failed|timed_out ]]; then
     warn "The machine is kept for $DAYFLY_HOLD_SECONDS s."
     push_all
