@@ -16,7 +16,6 @@ from typing import Any
 from dayfly.rehearsal.session import PROJECT, Rehearsal
 from dayfly.runs.follow import MachineReader
 from dayfly.runs.run import Run
-from tests.helpers import wait_for
 from tests.rehearsal.permissions_bench import GONE_WITHIN_S, Calls, inside_of, with_aws
 from tests.rehearsal.rehearsed import Rehearsed
 
@@ -95,10 +94,8 @@ def test_without_the_rights_of_the_end_it_powers_off_and_the_deadline_does_the_r
     ):
         run = rehearsed.submit("hello", "--dirty")
         rehearsed.gone(run, within_s=GONE_WITHIN_S)
-    # The machine is seen to be gone a moment before EC2 says so.
-    wait_for(lambda: rehearsed.left(run).teardown != "alive", "EC2's word", within_s=GONE_WITHIN_S)
     left = rehearsed.left(run)
-    assert (left.state, left.teardown) == ("succeeded", "pending")
+    assert (left.state, left.teardown) == ("succeeded", "alive"), "its stack stands"
     assert any("notification" in warning for warning in left.warnings)
     assert any("cannot delete its stack" in warning for warning in left.warnings)
     assert rehearsed.machine(run).ended == "powered off"
