@@ -23,6 +23,8 @@ from dayfly.project.settings import Settings
 
 LABEL = "dev.dayfly.lab"
 PORT = 8888
+_START_S = 300.0
+"""How long an engine that is busy, with building perhaps, may take to start the container."""
 READY_S = 120.0
 STOP_S = 10
 _HOME = "/dayfly/home"
@@ -164,7 +166,7 @@ def start_lab(docker: Docker, plan: LabPlan) -> ContainerLab:
     token = secrets.token_urlsafe(24)
     name = lab_name(plan.root)
     try:
-        replace(docker, environ={**docker.environ, _TOKEN: token}).run(lab_command(plan))
+        replace(docker, environ={**docker.environ, _TOKEN: token}).run(lab_command(plan), timeout_s=_START_S)
     except KeyboardInterrupt:  # the container may be there, and nobody has heard of it
         docker.try_run(["rm", "--force", name])
         raise
