@@ -101,7 +101,7 @@ class TestTheEnd:
 
     def test_a_topic_is_told(self, tmp_path: Path) -> None:
         machine = with_(tmp_path, NOTIFY="true")
-        machine.put(f"runs/{RUN_ID}/notify", b"arn:aws:sns:eu-central-1:123456789012:ends\n")
+        machine.put(f"runs/{RUN_ID}/notify", b"arn:aws:sns:eu-central-1:123456789012:ends")
         machine.boot()
         (call,) = machine.called("aws sns publish")
         assert options(call, "--topic-arn") == ["arn:aws:sns:eu-central-1:123456789012:ends"]
@@ -109,14 +109,14 @@ class TestTheEnd:
 
     def test_an_address_is_told_and_is_in_no_argument_or_log(self, tmp_path: Path) -> None:
         machine = with_(tmp_path, NOTIFY="true")
-        machine.put(f"runs/{RUN_ID}/notify", b'https://hooks.example/SECRET"x\n')
+        machine.put(f"runs/{RUN_ID}/notify", b'https://hooks.example/SECRET"x')
         machine.boot()
         assert (machine.fake / "curl").read_text() == 'url = "https://hooks.example/SECRET\\"x"\n'
         assert "SECRET" not in "".join(machine.calls) + machine.log + json.dumps(machine.told)
 
     def test_a_notification_that_fails_changes_nothing(self, tmp_path: Path) -> None:
         machine = with_(tmp_path, NOTIFY="true")
-        machine.put(f"runs/{RUN_ID}/notify", b"https://hooks.example/\n")
+        machine.put(f"runs/{RUN_ID}/notify", b"https://hooks.example/")
         machine.fail("curl", times=9)
         machine.boot()
         machine.ended_well()
