@@ -90,7 +90,7 @@ case $name in
       echo "$main" >"$FAKE/main"
       wait "$main" 2>/dev/null
       code=$?
-      /usr/bin/pkill -KILL --session "$main" 2>/dev/null # the whole session: `timeout` has a group of its own
+      kill -KILL -- "-$main" 2>/dev/null
       EXIT_CODE=exited EXIT_STATUS=$code $post
     fi
     exit 0

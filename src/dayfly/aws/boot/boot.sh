@@ -361,7 +361,7 @@ end() {
 }
 notify() { # MESSAGE; the target may be a secret
   local target
-  read -r target <"$R/notify" || return
+  read -r target <"$R/notify" || [[ $target ]] || return
   json "$target"
   case $target in
     arn:*) timeout 30 aws sns publish --topic-arn "$target" --message "$1" ;;
