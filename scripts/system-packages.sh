@@ -23,6 +23,11 @@ if missing tmux || ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; th
   scripts/apt-install.sh tmux libfaketime
 fi
 
+# Tests of the boot script: a systemd that ends all that a service has started.
+if missing pkill; then
+  scripts/apt-install.sh procps
+fi
+
 # Cloud tests: a certificate for the emulated AWS, Git against its CodeCommit with the password that AWS's own
 # command line makes, and what OpenSSH makes of our configuration.
 if missing openssl git ssh ssh-keygen curl; then

@@ -143,7 +143,7 @@ class TestShow:
             "machine    m7i.2xlarge (x86_64, 30 GiB disk) in eu-central-1, of ada",
             "price      $0.4832/h with disk and address, looked up ",
             "deadline   ",
-            " (in 1h 59m)",
+            " (in 1h 5",
             f"stack      {machine_stack_name(project.base.project, MACHINE)}",
             "alive (CREATE_COMPLETE)",
             f"dayfly attach {MACHINE}",

@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,8 +20,12 @@ import nbformat
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from dayfly.backends.lab import lab_name
+from dayfly.backends.lab import LabPlan, lab_name, start_lab
+from dayfly.backends.lab_user import LabUser
 from dayfly.environment.docker import Docker
+from dayfly.environment.facts import ImageFacts, ImagePython, ImageUser
+from dayfly.errors import EngineError
+from dayfly.project.settings import Settings
 from tests.engine.projects import commit
 from tests.helpers import Place, output_of, text_of, wait_for
 
@@ -191,3 +197,31 @@ def test_kernel_and_packages_of_the_lab_are_those_of_a_run(scaffolded: Place, do
     run = scaffolded.find(scaffolded.cli("run", "frozen.ipynb", "--on", "docker").run_id)
     assert text_of(output_of(run)["cells"][0]) == in_the_lab
     assert "ipykernel==" in in_the_lab
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_no_obstacle_unless_it_was_asked_for(
+    base_image: str, docker: Docker, tmp_path: Path
+) -> None:
+    """As when two labs of two projects start at once: both have found 8888 free."""
+    plan = LabPlan(
+        root=tmp_path,
+        image=base_image,
+        facts=ImageFacts(
+            user=ImageUser(name="root", uid=0, gid=0, home="/root"),
+            python=ImagePython(executable="/usr/bin/python3", prefix="/usr", version="3.11.2"),
+            kernels={},
+            packages={"jupyterlab": "4.4.0"},
+        ),
+        settings=Settings(),
+        port=0,
+        user=LabUser(uid=0, gid=0, home=None),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        taken = replace(plan, port=first.getsockname()[1])
+        with pytest.raises(EngineError, match="was not started"):
+            start_lab(docker, taken)
+        assert docker.inspect("container", lab_name(tmp_path)) is None
+        lab = start_lab(docker, replace(taken, any_port=True))
+    assert lab.port != taken.port
+    lab.stop()
+    assert docker.inspect("container", lab_name(tmp_path)) is None

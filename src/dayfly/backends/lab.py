@@ -29,6 +29,7 @@ READY_S = 120.0
 STOP_S = 10
 _HOME = "/dayfly/home"
 _TOKEN = "JUPYTER_TOKEN"  # noqa: S105 -- the name of the variable
+_PORT_TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 _LOG_LINES = 25
 _LOOK_S = 0.1
 
@@ -149,6 +150,8 @@ class LabPlan:
     settings: Settings
     port: int
     user: LabUser
+    any_port: bool = False
+    """Another port will do when somebody else takes this one before the container has it."""
 
 
 def start_lab(docker: Docker, plan: LabPlan) -> ContainerLab:
@@ -164,22 +167,36 @@ def start_lab(docker: Docker, plan: LabPlan) -> ContainerLab:
             "try again;\nor use the JupyterLab of this machine: dayfly lab --on local",
         )
     token = secrets.token_urlsafe(24)
-    name = lab_name(plan.root)
+    named = replace(docker, environ={**docker.environ, _TOKEN: token})
     try:
-        replace(docker, environ={**docker.environ, _TOKEN: token}).run(lab_command(plan), timeout_s=_START_S)
+        try:
+            named.run(lab_command(plan), timeout_s=_START_S)
+        except EngineError as error:
+            _end_mine(docker, plan.root, token)
+            if not (plan.any_port and any(words in error.why for words in _PORT_TAKEN)):
+                raise
+            plan = replace(plan, port=_free_port(0))
+            named.run(lab_command(plan), timeout_s=_START_S)
     except KeyboardInterrupt:  # the container may be there, and nobody has heard of it
-        docker.try_run(["rm", "--force", name])
+        _end_mine(docker, plan.root, token)
         raise
     except EngineError as error:
+        _end_mine(docker, plan.root, token)
         if (first := find_lab(docker, plan.root)) is not None:
             raise RunConflictError(
                 f"JupyterLab runs already for {plan.root}.",
                 why="It was started at the same moment.",
                 hint=first.url,
             ) from error
-        docker.try_run(["rm", "--force", name])
         raise EngineError("The container of JupyterLab was not started.", why=error.why) from error
-    return ContainerLab(docker=docker, name=name, port=plan.port, token=token)
+    return ContainerLab(docker=docker, name=lab_name(plan.root), port=plan.port, token=token)
+
+
+def _end_mine(docker: Docker, root: Path, token: str) -> None:
+    """Remove the container that was made with this token, started or not; another's is left alone."""
+    found = docker.inspect("container", lab_name(root))
+    if found is not None and f"{_TOKEN}={token}" in found["Config"]["Env"]:
+        docker.try_run(["rm", "--force", str(found["Id"])])
 
 
 def lab_command(plan: LabPlan) -> list[str]:
@@ -211,17 +228,20 @@ def lab_command(plan: LabPlan) -> list[str]:
 def choose_port(asked: int | None) -> int:
     """A port of the loopback interface that is free: the one that was asked for, else 8888, else any."""
     for port in [asked] if asked is not None else [PORT, 0]:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except (OSError, OverflowError) as error:
-                taken = error
-            else:
-                return int(probe.getsockname()[1])
+        try:
+            return _free_port(port)
+        except (OSError, OverflowError) as error:
+            taken = error
     raise UsageError(
         f"JupyterLab cannot have the port {asked}.", why=str(taken), hint="Name another, or leave out --port."
     ) from taken
+
+
+def _free_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(

@@ -222,7 +222,15 @@ def _start(on: str, project: Project, root: Path, port: int | None, scratch: Pat
         to_stderr(user.warning)
     return start_lab(
         docker,
-        LabPlan(root=root, image=image.tag, facts=facts, settings=settings, port=chosen, user=user),
+        LabPlan(
+            root=root,
+            image=image.tag,
+            facts=facts,
+            settings=settings,
+            port=chosen,
+            user=user,
+            any_port=port is None,
+        ),
     )
 
 

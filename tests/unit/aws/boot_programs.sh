@@ -27,7 +27,11 @@ case $name in
         from=${*: -2:1} to=${*: -1}
         to=${to/#s3:\/\//$FAKE/s3/} from=${from/#s3:\/\//$FAKE/s3/}
         [[ $to == "$FAKE"/s3/* ]] && PATH=$REAL_PATH mkdir -p "${to%/*}"
-        PATH=$REAL_PATH cat "${from/#-/\/dev\/stdin}" >"$to"
+        if [[ $to == "$FAKE"/s3/* ]]; then # as S3 does: all of it, or nothing
+          PATH=$REAL_PATH cat "${from/#-/\/dev\/stdin}" >"$FAKE/upload.$$" && PATH=$REAL_PATH mv "$FAKE/upload.$$" "$to"
+        else
+          PATH=$REAL_PATH cat "$from" >"$to"
+        fi
         ;;
       'ecr get-login-password') echo a-password ;;
       'codecommit get-repository') echo "$FAKE/mirror.git" ;;
@@ -84,13 +88,14 @@ case $name in
       esac
       shift
     done
-    if [[ $post ]]; then # as systemd does: the rest of the group is killed, and what follows is told how it ended
+    if [[ $post ]]; then # as systemd does: all that is left is killed, and what follows is told how it ended
       /usr/bin/env setsid "${command[@]}" &
       main=$!
       echo "$main" >"$FAKE/main"
       wait "$main" 2>/dev/null
       code=$?
-      kill -KILL -- "-$main" 2>/dev/null
+      # Not the process group: timeout has one of its own.
+      while PATH=$REAL_PATH pkill -KILL --runstates DRSTI --session "$main"; do PATH=$REAL_PATH sleep 0.01; done
       EXIT_CODE=exited EXIT_STATUS=$code $post
     fi
     exit 0

@@ -91,7 +91,7 @@ class TestARun:
         (armed,) = [call for call in machine.called("systemd-run") if "boot-budget" in call]
         assert "--on-active=900 " in armed
         stop = machine.calls.index("systemctl stop dayfly-boot-budget.timer")
-        assert stop > machine.calls.index(notebook_call(machine))
+        assert stop > machine.calls.index(machine.called("docker pull")[0])
 
     def test_the_store_is_proven_before_anything_is_pulled(self, machine: Machine) -> None:
         machine.boot()

@@ -75,11 +75,11 @@ T0=$REPLY
 push() { # FILE NAME SUFFIX: what is new, as a chunk named by the byte it begins at
   local size sent=0 name
   size=$(stat -c %s "$1")
-  if [[ -e $1.sent ]]; then sent=$(<"$1.sent"); fi
+  if [[ -e $1.sent ]]; then sent=$(<"$1.sent") sent=${sent##*$'\n'}; fi
   if ((size <= sent)); then return; fi
   printf -v name %012d "$sent"
   head -c "$size" "$1" | tail -c "+$((sent + 1))" | "${S3[@]}" - "$STORE/$2/$name.$3"
-  echo "$size" >"$1.sent"
+  echo "$size" >>"$1.sent" # a kill never leaves it empty
 }
 push_all() { # whoever reads a step finds the text that came before it
   if [[ -e $R/output ]]; then push "$R/output" log txt; fi
