@@ -13,7 +13,11 @@ from pathlib import PurePath
 
 from dayfly.runs.compat import UTC
 
-RUN_ID = re.compile(r"(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})", re.ASCII)
+RUN_ID = re.compile(
+    r"(\d{8}-\d{6})-([a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)-([0-9a-f]{4,8})(?:\.(\d{1,7})(?:\.(\d{1,4}))?)?",
+    re.ASCII,
+)
+"""The last two are of a run in a sweep: its point's index and, from the second on, the attempt."""
 _SLUG_LENGTH = 32
 
 
@@ -28,10 +32,26 @@ def new_run_id(notebook: str, now: datetime, token: str | None = None) -> str:
     return f"{stamp}-{slug(notebook)}-{token}"
 
 
-def age(run_id: str) -> tuple[str, str, str]:
-    """Sorts run ids by the time of their request, to the 256th of a second."""
+def age(run_id: str) -> tuple[str, str, str, int, int]:
+    """Sorts run ids by the time of their request, to the 256th of a second, then by point and attempt."""
     match = RUN_ID.fullmatch(run_id)
-    return (match[1], match[3], match[2]) if match else ("", "", run_id)
+    if match is None:
+        return ("", "", run_id, -1, 0)
+    return (match[1], match[3], match[2], int(match[4] or -1), int(match[5] or 0))
+
+
+def child_id(sweep_id: str, index: int, count: int, attempt: int = 1) -> str:
+    """The id of the run of a point, from 0, of a sweep of `count` points."""
+    number = f"{sweep_id}.{index:0{len(str(max(count - 1, 0)))}d}"
+    return number if attempt == 1 else f"{number}.{attempt}"
+
+
+def sweep_of(run_id: str) -> tuple[str, int, int] | None:
+    """The sweep, point and attempt of a run in a sweep; None for any other."""
+    match = RUN_ID.fullmatch(run_id)
+    if match is None or match[4] is None:
+        return None
+    return run_id.partition(".")[0], int(match[4]), int(match[5] or 1)
 
 
 def slug(notebook: str) -> str:

@@ -36,6 +36,10 @@ IMAGES = "images"
 BUILDS = "builds"
 LABS = "labs"
 TOKENS = "tokens"
+SWEEPS = "sweeps"
+SWEEP_BASES = "sweep-bases"
+SWEEP = "sweep.json"
+POINTS = "points.jsonl"
 
 
 def run_prefix(run_id: str) -> str:
@@ -66,3 +70,13 @@ def image_key(content_key: str) -> str:
 def token_key(digest: str) -> str:
     """The key of a submission token, by its SHA-256: it holds the id of the run that it has made."""
     return f"{TOKENS}/{digest}"
+
+
+def sweep_key(sweep_id: str, name: str) -> str:
+    """The key of one file of a sweep; its runs are runs like any other."""
+    return f"{SWEEPS}/{sweep_id}/{name}"
+
+
+def sweep_base_key(base: str, sweep_id: str) -> str:
+    """The key of an empty object that says: this sweep has points whose identity begins with `base`."""
+    return f"{SWEEP_BASES}/{base}/{sweep_id}"

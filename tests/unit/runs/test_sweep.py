@@ -1,0 +1,60 @@
+"""The identity of points, and the ids of their runs."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dayfly.runs import ids
+from dayfly.runs.sweep import Point, decode_points, encode_points, point_identity
+
+SWEEP = "20261123-101502-analysis-7f3a"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+PARAMETERS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
+
+
+@given(st.lists(PARAMETERS, max_size=5))
+def test_points_come_back_as_they_were(parameters: list[dict[str, object]]) -> None:
+    points = [Point(parameters=one) for one in parameters]
+    assert list(decode_points(encode_points(points))) == points
+
+
+def test_the_order_of_parameters_makes_no_other_point() -> None:
+    one = point_identity("base", {"a": 1}, Point(parameters={"b": 2, "c": 3}))
+    assert one == point_identity("base", {"a": 1}, Point(parameters={"c": 3, "b": 2}))
+
+
+def test_what_all_points_share_is_part_of_each() -> None:
+    shared = point_identity("base", {"a": 1}, Point(parameters={"b": 2}))
+    assert shared == point_identity("base", {}, Point(parameters={"a": 1, "b": 2}))
+    assert shared != point_identity("base", {"a": 2}, Point(parameters={"b": 2}))
+
+
+def test_a_points_own_value_stands_before_the_shared_one() -> None:
+    assert point_identity("base", {"a": 1}, Point(parameters={"a": 2})) == point_identity(
+        "base", {"a": 2}, Point()
+    )
+
+
+def test_runs_of_a_sweep_are_listed_in_the_order_of_its_points() -> None:
+    made = [ids.child_id(SWEEP, index, 1000) for index in range(1000)]
+    assert made == sorted(made)
+    assert made[7] == f"{SWEEP}.007"
+
+
+@given(
+    st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1))), st.integers(1, 999)
+)
+def test_a_run_tells_its_sweep_point_and_attempt(count_index: tuple[int, int], attempt: int) -> None:
+    count, index = count_index
+    made = ids.child_id(SWEEP, index, count, attempt)
+    assert ids.is_run_id(made)
+    assert ids.sweep_of(made) == (SWEEP, index, attempt)
+
+
+def test_a_run_alone_has_no_sweep() -> None:
+    assert ids.sweep_of(SWEEP) is None
