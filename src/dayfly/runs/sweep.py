@@ -75,8 +75,8 @@ def canonical(value: Any) -> bytes:
 def base_identity(run: Request, notebook_sha256: str) -> str:
     """What all points of a sweep share of their identity: code, environment and notebook.
 
-    Code is the commit's tree, or the working directory where there is no snapshot (then nothing tells whether a
-    file beside the notebook was changed); environment is the image's content, or the Python environment.
+    Code is the commit's tree, or the working directory where there is no snapshot (then nothing tells whether
+    a file beside the notebook was changed); environment is the image's content, or the Python environment.
     """
     code = {"tree": run.snapshot.tree} if run.snapshot else {"cwd": run.cwd}
     environment = (
