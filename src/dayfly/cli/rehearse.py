@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dayfly.cli import run_options as options
+from dayfly.cli.rehearsal_lab import KEY, make_key, perform_lab
 from dayfly.cli.rehearsal_run import perform
 from dayfly.cli.rehearsal_verdict import describe_matrix_row, print_matrix, print_verdict, write_report
 from dayfly.cli.text import format_duration, print_error, print_table, safe_text, to_stderr
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 600.0
 """Of a rehearsed run for which none is set."""
+_LAB_TIMEOUT_S = 4 * 3600.0
 
 BaseOption = Annotated[
     str | None,
@@ -67,6 +70,16 @@ def rehearse(
     build: Annotated[
         bool, typer.Option("--build", help="Rehearse the build of the project's image instead.")
     ] = False,
+    lab: Annotated[
+        bool, typer.Option("--lab", help="Rehearse JupyterLab on a machine instead, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Of --lab, on this machine.", show_default="8888, else any"),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the browser, with --lab.")
+    ] = True,
     svg: Annotated[
         Path | None,
         typer.Option("--svg", metavar="FILE", help="Write a picture of the timeline.", show_default=False),
@@ -90,18 +103,32 @@ def rehearse(
     if fault == "list":
         _list_faults()
         return
-    if (notebook is None) is not build:
-        raise UsageError("Name a notebook, or say --build.", hint="dayfly rehearse NOTEBOOK")
-    if all_faults and (fault or build or keep or shell):
+    if [notebook is not None, build, lab].count(True) != 1:
+        raise UsageError("Name a notebook, or say --build or --lab.", hint="dayfly rehearse NOTEBOOK")
+    if all_faults and (fault or build or lab or keep or shell):
         raise UsageError("--all-faults stands alone.", hint="dayfly rehearse NOTEBOOK --all-faults")
     asked_for = _fault(fault, at)
-    project = _bounded(load_project(Path.cwd(), os.environ, {"timeout": timeout}))
+    project = load_project(Path.cwd(), os.environ, {"timeout": timeout})
+    project = _bounded(project, _LAB_TIMEOUT_S if lab else _TIMEOUT_S)
     echo = build_echo(quiet=quiet or as_json)
     kept, began = keep or shell, time.monotonic()
-    with _place(project, echo, machine_base=machine_base, keep=kept, with_image=not build) as rehearsal:
+    with (
+        tempfile.TemporaryDirectory(prefix="dayfly-key-") as scratch,
+        _place(
+            project,
+            echo,
+            machine_base=machine_base,
+            keep=kept,
+            with_image=not build,
+            key=make_key(Path(scratch)) if lab else None,
+        ) as rehearsal,
+    ):
         echo(f"An AWS of the rehearsal's own is up after {format_duration(time.monotonic() - began)}.")
-        if notebook is None:
+        if build:
             verdict = _perform_build(rehearsal, as_json=as_json)
+        elif notebook is None:
+            key = Path(scratch, KEY)
+            verdict = perform_lab(rehearsal, key, port=port, browser=browser, commit=commit, dirty=dirty)
         else:
             asked = _asked(notebook, parameter, parameters_file, commit=commit, dirty=dirty, echo=echo)
             if all_faults:
@@ -124,7 +151,9 @@ def _place(
     machine_base: str | None,
     keep: bool,
     with_image: bool,
+    key: Path | None,
 ) -> AbstractContextManager[Rehearsal]:
+    from dayfly.aws.base_parameters import BaseOptions, read_public_key
     from dayfly.environment.docker import Docker
     from dayfly.rehearsal.image import DEFAULT_BASE
     from dayfly.rehearsal.session import start_rehearsal
@@ -133,6 +162,7 @@ def _place(
         project,
         Docker(environ=dict(os.environ)),
         image_base=machine_base or DEFAULT_BASE,
+        options=BaseOptions(ssh_public_key=read_public_key(key)) if key is not None else None,
         keep=keep,
         with_image=with_image,
         echo=lambda line: echo(safe_text(line, colours=True)),
@@ -201,12 +231,12 @@ def _perform_all(rehearsal: Rehearsal, asked: Asked, *, report: Path | None, as_
     return int(not all(verdict.clean for _, _, verdict in rows))
 
 
-def _bounded(project: Project) -> Project:
+def _bounded(project: Project, timeout_s: float) -> Project:
     """A rehearsal that is forgotten ends soon."""
     settings = project.settings
     if settings.timeout is not None:
         return project
-    return replace(project, settings=settings.model_copy(update={"timeout": _TIMEOUT_S}))
+    return replace(project, settings=settings.model_copy(update={"timeout": timeout_s}))
 
 
 def _asked(
