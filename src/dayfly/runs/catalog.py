@@ -80,10 +80,16 @@ def _summary(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
     requested = ids.started_at(run_id)
     if requested is None:
         return None
-    state = state_of_size(entry.size)
-    if state is not None and not state.ended:
-        state = _true_state(store, run_id, state, entry.modified, now)
+    state = state_of_entry(store, entry, now)
     return RunSummary(run_id=run_id, state=state, requested=requested, updated=entry.modified)
+
+
+def state_of_entry(store: Store, entry: Entry, now: datetime) -> State | None:
+    """Where a run stands whose status object was listed: asks further only for one that says it goes on."""
+    state = state_of_size(entry.size)
+    if state is None or state.ended:
+        return state
+    return _true_state(store, _id_of(entry), state, entry.modified, now)
 
 
 def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: datetime) -> State | None:
