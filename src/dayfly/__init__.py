@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from dayfly import errors
     from dayfly.api import find, run, run_async
     from dayfly.project.load import Project
+    from dayfly.runner.for_kernels.dayfly import record
     from dayfly.runs.run import Run
     from dayfly.runs.state import State
 
-__all__ = ["Project", "Run", "State", "__version__", "errors", "find", "run", "run_async"]
+__all__ = ["Project", "Run", "State", "__version__", "errors", "find", "record", "run", "run_async"]
 
 _HOMES = {
     "find": "dayfly.api",
+    "record": "dayfly.runner.for_kernels.dayfly",
     "run": "dayfly.api",
     "run_async": "dayfly.api",
     "Project": "dayfly.project.load",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _ALL_CELLS = 30
 _SLOWEST = 10
+_LONGEST_RECORD = 100
 
 
 def to_json(run: Run, open_aws: Callable[[], Aws]) -> dict[str, Any]:
@@ -84,6 +85,8 @@ def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
     _print_head(run, state, request, result)
     if facts is not None:
         print_machine(run, facts, state, result)
+    if result is not None:
+        _print_records(result)
     receipt = run.receipt
     if receipt is not None:
         _print_receipt(receipt)
@@ -176,6 +179,16 @@ def _print_receipt(receipt: Receipt) -> None:
         print_line(
             "packages", f"{len(receipt.kernel.packages)} in Python {version}, listed in {layout.RECEIPT}"
         )
+
+
+def _print_records(result: Result) -> None:
+    for number, (name, value) in enumerate(result.records.items()):
+        if number == _ALL_CELLS:
+            print_line("", f"and {len(result.records) - _ALL_CELLS} more, all with --json")
+            break
+        shown = safe_text(f"{name} = {value!r}").replace("\n", " ")
+        shown = shown if len(shown) <= _LONGEST_RECORD else f"{shown[:_LONGEST_RECORD]}…"
+        print_line("recorded" if number == 0 else "", shown)
 
 
 def _print_files(run: Run) -> None:

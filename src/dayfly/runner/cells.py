@@ -22,6 +22,7 @@ from dayfly.runner.memory import why_killed
 from dayfly.runner.notebook import will_execute
 from dayfly.runner.notebook_file import NotebookFile, Snapshot
 from dayfly.runner.outputs import OutputCollector, finish_streams
+from dayfly.runner.records import Records
 from dayfly.runner.serialize import Text
 from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, FailedCell, Reason
@@ -247,6 +248,7 @@ def make_collector(
         f"{request.output_limit_bytes:,} bytes."
     )
     collector.limit_bytes = request.output_limit_bytes
+    collector.records = Records(warn=journal.warn)
     collector.kc = client
     with suppress(AttributeError):
         collector.log.setLevel("CRITICAL")

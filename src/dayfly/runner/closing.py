@@ -89,6 +89,7 @@ def make_result(session: Session, end: Intent) -> Result:
         cells=session.count_cells(),
         failed_cell=session.cells.failed if session.cells else None,
         warnings=session.journal.warnings,
+        records=session.cells.client.records.values if session.cells else {},
     )
 
 

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from dayfly.runner.connection import OutputChannel
 from dayfly.runner.notebook import tags_of
+from dayfly.runner.records import Records
 from dayfly.runner.serialize import LONG_TEXT, Text
 
 _OVERWRITTEN = re.compile(r".*\r(?=[^\r\n])")
@@ -32,6 +33,7 @@ class OutputCollector(NotebookClient):
     on_truncated: Callable[[int], None]
     park: Callable[[str], Text]
     limit_bytes: int
+    records: Records
 
     def reset_execution_trackers(self) -> None:
         """Forget what earlier executions of the notebook left."""
@@ -52,9 +54,11 @@ class OutputCollector(NotebookClient):
         self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int
     ) -> NotebookNode | None:
         """Add one output to the cell, or to what overrides it (an Output widget)."""
+        kind, content = msg["msg_type"], msg["content"]
+        if kind == "display_data":
+            self.records.take(content.get("data", {}))
         if self.output_hook_stack[msg["parent_header"].get("msg_id")]:
             return super().output(outs, msg, display_id, cell_index)
-        kind, content = msg["msg_type"], msg["content"]
         if kind not in _OUTPUT_KINDS:
             return None
         self.on_text(_as_text(kind, content))

@@ -33,6 +33,7 @@ from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import Notebook
 from dayfly.runner.notebook_file import NotebookFile
 from dayfly.runner.outputs_folder import collect_folder
+from dayfly.runner.records import path_code
 from dayfly.runner.signals import ENDING, release_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
@@ -109,6 +110,9 @@ async def _execute_with(session: Session, client: KernelClient) -> Intent:
         return await closing.save_notebook(session, session.ending.intent or _not_ready(session, error))
     session.ending.ready(client)
     _tell_kernel(session, info)
+    if info.get("language_info", {}).get("name") == "python":
+        # Shell requests are answered in order, so nobody waits for this one.
+        client.execute(path_code(), silent=True, store_history=False, stop_on_error=False)
     session.cells = CellRunner(
         client=make_collector(
             session.notebook,

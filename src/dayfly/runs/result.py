@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -72,4 +72,6 @@ class Result(Model):
     cells: CellCounts
     failed_cell: FailedCell | None = None
     warnings: list[str] = Field(default_factory=list)
+    records: dict[str, Any] = Field(default_factory=dict)
+    """What the notebook recorded, by name: JSON values; NaN and the infinities as Python's json writes them."""
     receipt_sha256: str | None = None
