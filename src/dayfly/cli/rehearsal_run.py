@@ -94,12 +94,18 @@ def _check_happened(arranged: Arranged) -> None:
 
 
 def _follow(run: Run, arranged: Arranged | None, *, quiet: bool) -> None:
-    """To the run's end; after a fault for so long as anything may still come of it."""
-    from dayfly.cli.views import choose_view
-    from dayfly.cli.watch import watch_elsewhere
+    """To the run's end; after a fault for so long as anything may still come of it.
 
-    with choose_view(run, quiet=quiet, as_json=False) as view, suppress(EnoughSeenError):
-        watch_elsewhere(run, view if arranged is None else _PatientView(view, arranged))
+    Raises KeyboardInterrupt on Ctrl-C: nothing of a rehearsal goes on without whoever watches it.
+    """
+    from dayfly.cli.views import choose_view
+    from dayfly.cli.watch import DetachedError, watch_elsewhere
+
+    try:
+        with choose_view(run, quiet=quiet, as_json=False) as view, suppress(EnoughSeenError):
+            watch_elsewhere(run, view if arranged is None else _PatientView(view, arranged))
+    except DetachedError:
+        raise KeyboardInterrupt from None
 
 
 class _PatientView:

@@ -7,7 +7,6 @@ the rehearsal by the environment alone, as it would find AWS.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -28,6 +27,7 @@ from dayfly.environment.plan import default_name
 from dayfly.project.load import Project
 from dayfly.rehearsal.image import DEFAULT_BASE, rehearsal_image
 from dayfly.rehearsal.instances import Instances, boot_instances
+from dayfly.rehearsal.place import make_place
 from dayfly.rehearsal.push import push_to_rehearsal
 from dayfly.rehearsal.surroundings import Surroundings, remove_orphans, start_surroundings
 from dayfly.runs.store import Store
@@ -75,7 +75,7 @@ def start_rehearsal(  # noqa: PLR0913 -- what it is made of
             pool.submit(project_image, docker, root, settings, environ, echo=echo) if with_image else None
         )
         image = rehearsal_image(docker, base=image_base, network=network, echo=echo)
-        state = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-rehearsal-")))
+        state = ends.enter_context(make_place())
         around = ends.enter_context(start_surroundings(docker, image, state))
         ends.enter_context(
             _environment({**around.emulator.environ(), "XDG_CACHE_HOME": str(state / "cache")})

@@ -20,6 +20,7 @@ from typing import Any
 from dayfly.environment.docker import Docker
 from dayfly.rehearsal.certificate import Certificate, make_certificate
 from dayfly.rehearsal.emulator import ACCOUNT, REGION, Emulator, RehearsalError, api_environment
+from dayfly.rehearsal.place import find_abandoned, remove_place, write_name
 
 LABEL = "dev.dayfly.rehearsal"
 API_NAME = "aws.rehearsal.internal"
@@ -86,6 +87,7 @@ def start_surroundings(docker: Docker, image: str, state: Path) -> Iterator[Surr
     names = ("localhost", API_NAME, REGISTRY, GIT, f"{GIT}.localhost", "host.docker.internal")
     certificate = make_certificate(state / "tls", names=names)
     password = secrets.token_urlsafe(24)
+    write_name(state, rehearsal_id)
     with ExitStack() as ends:
         docker.run(["network", "create", "--label", f"{LABEL}={rehearsal_id}", rehearsal_id])
         ends.callback(docker.try_run, ["network", "rm", rehearsal_id])
@@ -129,18 +131,26 @@ def start_surroundings(docker: Docker, image: str, state: Path) -> Iterator[Surr
 
 def remove_orphans(docker: Docker) -> None:
     """Remove what a rehearsal has left that was killed: its AWS ended with it, and so must its instances."""
+    abandoned = find_abandoned()
+    killed = set(abandoned.values())
     names = docker.run(["ps", "--all", "--filter", f"label={LABEL}", "--format", _NAMED]).splitlines()
     containers = dict(line.split(" ", 1) for line in names)
-    alive = {label for name, label in containers.items() if name == f"{label}-aws"}
+    alive = {label for name, label in containers.items() if name == f"{label}-aws"} - killed
     for name, label in containers.items():
         if label not in alive:
             docker.try_run(["rm", "--force", "--volumes", name])
     listed = docker.run(["network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}"])
     for network in set(listed.split()) - alive:
-        made = docker.try_run(["network", "inspect", "--format", "{{.Created.Unix}}", network]).stdout.strip()
-        # The AWS of one that has just been made is about to start.
-        if made.isdecimal() and time.time() - int(made) > _STARTS_WITHIN_S:
+        if network in killed or _is_old(docker, network):
             docker.try_run(["network", "rm", network])
+    for place in abandoned:
+        remove_place(place)
+
+
+def _is_old(docker: Docker, network: str) -> bool:
+    """Whether its AWS should long be there: that of a network that has just been made is about to start."""
+    made = docker.try_run(["network", "inspect", "--format", "{{.Created.Unix}}", network]).stdout.strip()
+    return made.isdecimal() and time.time() - int(made) > _STARTS_WITHIN_S
 
 
 def _command(image: str, network: str, certificate: Certificate, password: str) -> list[str]:
@@ -164,11 +174,7 @@ def _command(image: str, network: str, certificate: Certificate, password: str) 
         *("--mount", f"type=bind,source={folder},target=/tls,readonly"),
         *("--mount", f"type=volume,source={IMAGES},target=/var/lib/images"),
         *("--workdir", "/opt/rehearsal", "--entrypoint", "/opt/emulator/bin/python", image),
-        *(
-            "-P",
-            "-c",
-            "import sys; sys.path.insert(0, '/opt/rehearsal'); from around.serve import main; main()",
-        ),
+        *("-P", "-c", _START),
         json.dumps(configuration),
     ]
 
