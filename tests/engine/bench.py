@@ -31,6 +31,8 @@ SYSTEM_PATH = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 _CLONE = hashlib.sha256(os.fsencode(CACHE)).digest()
 BRIDGE = f"dayfly-{_CLONE[:3].hex()}"
 BRIDGE_ADDRESS = f"172.30.{_CLONE[3]}.1/24"
+# From which its networks get theirs.
+NETWORKS = f"172.29.{_CLONE[4] & 0xF0}.0/20"
 START_S = 60.0
 END_S = 30.0
 
@@ -106,9 +108,11 @@ def _start() -> Path:
         "exec-root": folder / "exec",
         "pidfile": folder / "docker.pid",
         "bridge": BRIDGE,
+        "default-address-pool": f"base={NETWORKS},size=26",
         # The rules of another engine stay as they are; published ports go through the proxy.
         "iptables": "false",
     }
+    _let_through(end=False)
     with (CACHE / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(
             [program("dockerd"), *(f"--{name}={value}" for name, value in options.items())],
@@ -146,6 +150,7 @@ def _end(folder: Path) -> None:
     (CACHE / "running.json").unlink()
     shutil.rmtree(folder, ignore_errors=True)
     _ip("link", "delete", BRIDGE)
+    _let_through(end=True)
 
 
 def _lives(folder: Path, pid: int) -> bool:
@@ -161,6 +166,17 @@ def _ip(*arguments: str) -> None:
         [program("ip"), *arguments], capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 0 or "File exists" in done.stderr, done.stderr
+
+
+def _let_through(*, end: bool) -> None:
+    """From container to container: another engine lets the kernel drop what it does not know, also on bridges.
+
+    Where the kernel has no such table, nothing is dropped.
+    """
+    rule = ("FORWARD", "--source", NETWORKS, "--destination", NETWORKS, "--jump", "ACCEPT")
+    for action in ("--delete",) if end else ("--delete", "--insert"):
+        command = [program("iptables"), "--wait", action, *rule]
+        subprocess.run(command, capture_output=True, timeout=20, check=False)
 
 
 @contextlib.contextmanager
