@@ -169,7 +169,7 @@ def _ip(*arguments: str) -> None:
 
 
 def _let_through(*, end: bool) -> None:
-    """From container to container: another engine lets the kernel drop what it does not know, also on bridges.
+    """From container to container: another engine lets the kernel drop what it does not know, bridges too.
 
     Where the kernel has no such table, nothing is dropped.
     """

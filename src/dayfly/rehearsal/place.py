@@ -36,7 +36,7 @@ def write_name(place: Path, rehearsal_id: str) -> None:
 
 
 def find_abandoned() -> dict[Path, str]:
-    """The folders of rehearsals of this computer that were killed, by folder the name in it, or an empty one."""
+    """Folders of killed rehearsals of this computer: each with the name written in it, or an empty one."""
     found = {}
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
         if _is_free(lock):
