@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dayfly.runner.notebook import Notebook
 
 STANDARD_INPUT = "-"
 BackendName = Literal["local", "docker", "ec2"]
@@ -31,6 +34,8 @@ class Asked:
     """Asked with the files that differ from HEAD when neither is given: carry them, or run HEAD?"""
     echo: Callable[[str], None] = lambda _: None
     """Hears what takes time before the run exists, such as the build of its image, line by line."""
+    look_at: Callable[[Notebook], None] = lambda _: None
+    """Takes the notebook once it is read and before anything is made for it; may raise UsageError."""
     token: str | None = None
     """Two submissions with one token are one run."""
     ssh_cidr: str = ""

@@ -53,6 +53,7 @@ def _plan_request(
         notebook=name,
         allow_unknown=asked.allow_unknown,
     )
+    asked.look_at(notebook)
     workplace = _find_workplace(asked, source, project, environ)
     target = workplace.target
     if target is not None:  # its deadline is kept by AWS's clock

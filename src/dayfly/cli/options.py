@@ -79,6 +79,7 @@ def parse_parameters(pairs: list[str], files: list[Path]) -> dict[str, Any]:
 
     A value is YAML, as with papermill; its text is kept for parameters that are declared as text.
     """
+    from dayfly.backends.yaml_values import parse_yaml
     from dayfly.runner.inspection import TypedText
 
     parameters: dict[str, Any] = {}
@@ -90,39 +91,21 @@ def parse_parameters(pairs: list[str], files: list[Path]) -> dict[str, Any]:
             raise UsageError(
                 f"{pair!r} is no parameter.", hint="Write -p name=value, for instance -p alpha=0.1"
             )
-        parameters[name.strip()] = TypedText(text, _parse_yaml(text, f"-p {pair}"))
+        parameters[name.strip()] = TypedText(text, parse_yaml(text, f"-p {pair}"))
     return parameters
 
 
 def _read_parameters(file: Path) -> Mapping[str, Any]:
+    from dayfly.backends.yaml_values import parse_yaml
+
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The parameter file {file} cannot be read.", why=str(error)) from error
-    values = _parse_yaml(content, str(file))
+    values = parse_yaml(content, str(file))
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UsageError(
             f"The parameter file {file} holds no parameters.",
             why="It should be YAML or JSON with names and values, such as `alpha: 0.1`.",
         )
     return values
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML without dates: a date is text to a notebook, as with papermill."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        return yaml.load(text, Loader)  # noqa: S506 -- a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, too many digits
-        raise UsageError(
-            f"{where} is not valid YAML.",
-            why=str(error).replace("\n", " "),
-            hint="Quote text that has special characters: -p 'title=\"a: b\"'",
-        ) from error

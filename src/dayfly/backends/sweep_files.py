@@ -1,0 +1,147 @@
+"""Grids in files: rows or axes from YAML, JSON, CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dayfly.backends.yaml_values import parse_scalar, parse_yaml
+from dayfly.errors import MissingExtraError, UsageError
+from dayfly.runner.inspection import TypedText
+
+Row = dict[str, Any]
+
+
+def read_grid(file: Path) -> list[Row] | dict[str, Any]:
+    """What the file holds: rows (a list of mappings), or axes by name, of which a single value is shared.
+
+    A cell that is empty leaves the parameter to the notebook. Raises UsageError, and MissingExtraError for
+    Parquet without pyarrow.
+    """
+    kind = file.suffix.lower()
+    if kind == ".csv":
+        return _from_csv(_text_of(file), file)
+    if kind in {".parquet", ".pq"}:
+        return _from_parquet(file)
+    if kind in {".yaml", ".yml", ".json"}:
+        return _from_yaml(_text_of(file), file)
+    raise UsageError(
+        f"The grid file {file} is of no kind that is known.", why="These are: .yaml, .json, .csv, .parquet."
+    )
+
+
+def rows_of(grid: Iterable[Any], where: str) -> list[Row]:
+    """Rows that were given as mappings. Raises UsageError."""
+    rows = []
+    for number, row in enumerate(grid, 1):
+        if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
+            raise UsageError(
+                f"Row {number} of {where} is no mapping of names to values.",
+                hint="Write rows as {alpha: 0.1, seed: 1}, or axes as alpha: [0.1, 0.2]",
+            )
+        rows.append(dict(row))
+    return rows
+
+
+def axes_of(grid: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Axes that were given as lists by name. Raises UsageError."""
+    for name in grid:
+        if not isinstance(name, str):
+            raise UsageError(f"{where} has {name!r} where the name of a parameter should be.")
+    return dict(grid)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The grid file {file} cannot be read.", why=str(error)) from error
+
+
+def _from_yaml(text: str, file: Path) -> list[Row] | dict[str, Any]:
+    try:
+        grid = json.loads(text) if file.suffix.lower() == ".json" else parse_yaml(text, str(file))
+    except ValueError as error:
+        raise UsageError(f"{file} is not valid JSON.", why=str(error)) from error
+    if isinstance(grid, Mapping):
+        return axes_of(grid, str(file))
+    if isinstance(grid, list):
+        return rows_of(grid, str(file))
+    raise UsageError(
+        f"The grid file {file} holds no grid.",
+        why="It should be a list of rows, or a mapping of names to lists of values.",
+    )
+
+
+def _from_csv(text: str, file: Path) -> list[Row]:
+    reader = csv.reader(text.splitlines(keepends=True), skipinitialspace=True)
+    known: dict[str, TypedText] = {}
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        _check_names(names, file)
+        rows = []
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) > len(names):
+                raise UsageError(f"{file}, line {reader.line_num}, has more cells than there are names.")
+            rows.append(
+                {
+                    name: _cell(cell, known, file)
+                    for name, cell in zip(names, cells, strict=False)
+                    if cell != ""
+                }
+            )
+    except csv.Error as error:
+        raise UsageError(f"{file}, line {reader.line_num}, is not valid CSV.", why=str(error)) from error
+    return rows
+
+
+def _check_names(names: list[str], file: Path) -> None:
+    wrong = next((name for name in names if not name.isidentifier()), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{file} has {wrong!r} in its first line, which is no name of a parameter.",
+            hint="The first line names the parameters: alpha,seed",
+        )
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{file} has the column {twice} twice.")
+
+
+def _cell(text: str, known: dict[str, TypedText], file: Path) -> TypedText:
+    """A cell means what it would with -p; equal ones are looked at once."""
+    if text not in known:
+        known[text] = TypedText(text, parse_scalar(text, str(file)))
+    return known[text]
+
+
+def _from_parquet(file: Path) -> list[Row]:
+    try:
+        arrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The grid file {file} cannot be read: that needs pyarrow.",
+            hint="Install it beside dayfly with: pip install pyarrow\nor write the grid as CSV.",
+        ) from error
+    try:
+        table = parquet.read_table(file)
+    except (OSError, arrow.ArrowException) as error:
+        raise UsageError(f"The grid file {file} cannot be read.", why=str(error)) from error
+    return [
+        {name: _plain(value) for name, value in row.items() if value is not None} for row in table.to_pylist()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: dates are text, as they are with -p."""
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
