@@ -103,10 +103,18 @@ def point_identity(base: str, shared: Mapping[str, Any], point: Point) -> str:
 
 
 def request_of(sweep: SweepRequest, index: int, point: Point, attempt: int = 1) -> Request:
-    """The request of one point's run."""
-    return sweep.run.model_copy(
-        update={
-            "run_id": child_id(sweep.sweep_id, index, sweep.count, attempt),
-            "parameters": {**sweep.run.parameters, **point.parameters},
-        }
-    )
+    """The request of one point's run. Where runs share a disk, each has a checkout of its own."""
+    run_id = child_id(sweep.sweep_id, index, sweep.count, attempt)
+    changes: dict[str, Any] = {
+        "run_id": run_id,
+        "parameters": {**sweep.run.parameters, **point.parameters},
+    }
+    snapshot = sweep.run.snapshot
+    if snapshot is not None and sweep.run.backend == "local":
+        own = f"{snapshot.checkout}{run_id.removeprefix(sweep.sweep_id)}"
+        changes["snapshot"] = snapshot.model_copy(update={"checkout": own})
+        for name in ("cwd", "outputs"):
+            path = getattr(sweep.run, name)
+            if path is not None and f"{path}/".startswith(f"{snapshot.checkout}/"):
+                changes[name] = own + path[len(snapshot.checkout) :]
+    return sweep.run.model_copy(update=changes)

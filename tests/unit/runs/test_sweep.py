@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.runs import ids
-from dayfly.runs.sweep import Point, decode_points, encode_points, point_identity
+from dayfly.runs.request import SnapshotSource
+from dayfly.runs.sweep import Point, SweepRequest, decode_points, encode_points, point_identity, request_of
+from tests.unit.support import NOW, make_request
 
 SWEEP = "20261123-101502-analysis-7f3a"
 VALUES = st.recursive(
@@ -58,3 +60,23 @@ def test_a_run_tells_its_sweep_point_and_attempt(count_index: tuple[int, int], a
 
 def test_a_run_alone_has_no_sweep() -> None:
     assert ids.sweep_of(SWEEP) is None
+
+
+def test_runs_on_this_machine_have_each_a_checkout_of_their_own() -> None:
+    snapshot = SnapshotSource(commit="c", tree="t", checkout="/cache/c-1")
+    run = make_request(snapshot=snapshot, cwd="/cache/c-1/notebooks", outputs="/data/out")
+    sweep = SweepRequest(
+        sweep_id=SWEEP,
+        created=NOW,
+        run=run,
+        notebook_sha256="0",
+        base="0",
+        count=11,
+        points_sha256="0",
+        names=("a",),
+    )
+    request = request_of(sweep, 7, Point(parameters={"a": 1}), attempt=2)
+    assert request.snapshot is not None
+    assert (request.run_id, request.parameters) == (f"{SWEEP}.07.2", {"a": 1})
+    assert request.snapshot.checkout == "/cache/c-1.07.2"
+    assert (request.cwd, request.outputs) == ("/cache/c-1.07.2/notebooks", "/data/out")
