@@ -73,5 +73,5 @@ class Result(Model):
     failed_cell: FailedCell | None = None
     warnings: list[str] = Field(default_factory=list)
     records: dict[str, Any] = Field(default_factory=dict)
-    """What the notebook recorded, by name: JSON values; NaN and the infinities as Python's json writes them."""
+    """What the notebook recorded, by name: JSON values; NaN and infinity as Python's json writes them."""
     receipt_sha256: str | None = None
