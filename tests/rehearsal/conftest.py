@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tests.rehearsal.tasks_bench import make_key
 HERE = Path(__file__).parent
 # The first to come makes the images, and the others wait for them.
 TIMEOUT_S = 900
-WORKERS = 2
+WORKERS = PLACES = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,11 +64,28 @@ def key(rehearsal: Rehearsal, user_root: Path) -> Iterator[Path]:
 @pytest.fixture
 def _a_place_to_boot() -> Iterator[None]:
     """One of two, for as long as the test lasts."""
+    with _places(1):
+        yield
+
+
+@pytest.fixture
+def _all_places_to_boot() -> Iterator[None]:
+    """So that no other test's machine is about."""
+    with _places(PLACES):
+        yield
+
+
+@contextmanager
+def _places(wanted: int) -> Iterator[None]:
     CACHE.mkdir(parents=True, exist_ok=True)
-    files = [(CACHE / f"boot-{number}.lock").open("w") for number in range(2)]
+    files = [(CACHE / f"boot-{number}.lock").open("w") for number in range(PLACES)]
+    taken: set[int] = set()
     try:
-        while not any(_lock(file.fileno()) for file in files):
-            time.sleep(0.2)
+        while len(taken) < wanted:
+            free = (one.fileno() for one in files if one.fileno() not in taken)
+            taken |= {one for one in free if len(taken) < wanted and _lock(one)}
+            if len(taken) < wanted:
+                time.sleep(0.2)
         yield
     finally:
         for file in files:
