@@ -173,10 +173,12 @@ def _let_through(*, end: bool) -> None:
 
     Where the kernel has no such table, nothing is dropped.
     """
-    rule = ("FORWARD", "--source", NETWORKS, "--destination", NETWORKS, "--jump", "ACCEPT")
-    for action in ("--delete",) if end else ("--delete", "--insert"):
-        command = [program("iptables"), "--wait", action, *rule]
-        subprocess.run(command, capture_output=True, timeout=20, check=False)
+    # By each side apart: the address of a rehearsal's metadata service is of none of these networks.
+    for side in ("--source", "--destination"):
+        rule = ("FORWARD", side, NETWORKS, "--jump", "ACCEPT")
+        for action in ("--delete",) if end else ("--delete", "--insert"):
+            command = [program("iptables"), "--wait", action, *rule]
+            subprocess.run(command, capture_output=True, timeout=20, check=False)
 
 
 @contextlib.contextmanager
