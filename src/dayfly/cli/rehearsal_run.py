@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,10 @@ def perform(
         raise ValueError("a run on a machine has a target")
     refused: DayflyError | None = None
     with _arranged(rehearsal, fault, moment) as arranged:
-        request = create_run(target.store, submission)
+        run_id = submission.request.run_id
         try:
+            request = create_run(target.store, submission)
+            run_id = request.run_id
             with show_creation(quiet=quiet) as on_event:
                 run = start_ec2(target.store, request, target, on_event=on_event).run
         except DayflyError as error:
@@ -68,8 +71,13 @@ def perform(
         ended_at = time.monotonic()
         if arranged is not None:
             _check_happened(arranged)
-        within_s = 0.0 if keep else GONE_WITHIN_S
-        return judge(rehearsal, request.run_id, ended_at=ended_at, within_s=within_s), refused
+        if refused is None:
+            within_s = 0.0 if keep else GONE_WITHIN_S
+            return judge(rehearsal, run_id, ended_at=ended_at, within_s=within_s), None
+    # With the fault still there, perhaps nothing could be looked at.
+    verdict = judge(rehearsal, run_id, ended_at=ended_at)
+    told = {"reason": verdict.reason or "refused", "message": verdict.message or refused.what}
+    return replace(verdict, **told), refused
 
 
 @contextmanager

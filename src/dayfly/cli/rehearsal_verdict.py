@@ -76,6 +76,8 @@ def describe_matrix_row(verdict: Verdict) -> str:
     """What came of one fault, in a line."""
     state = style_state(verdict.state)
     left = "nothing is left" if verdict.clean else f"left: {', '.join(verdict.left_over) or verdict.stack}"
+    if verdict.reason == "refused":
+        return f"{verdict.message.splitlines()[0]} {left[0].upper()}{left[1:]}."
     return f"{state}; {verdict.cells_done} of {verdict.cells} cells; gone: {gone_words(verdict)}; {left}"
 
 

@@ -156,7 +156,7 @@ class Emulator:
         self.ask("POST", "/_dayfly/faults", body)
 
     def heal(self) -> None:
-        """No call goes wrong from now on."""
+        """No call goes wrong from now on; there is capacity, and quotas are what they were."""
         self.ask("DELETE", "/_dayfly/faults")
 
     def no_capacity(self, *, instance_type: str = "*", zone: str = "*", times: int = -1) -> None:

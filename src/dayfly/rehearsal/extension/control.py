@@ -78,7 +78,7 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
         case "POST", ["faults"]:
             return WORLD.faults.append(Fault(**asked))
         case "DELETE", ["faults"]:
-            return WORLD.faults.clear()
+            return WORLD.heal()
         case "POST", ["capacity"]:
             return WORLD.no_capacity.append(NoCapacity(**asked))
         case "POST", ["quotas"]:

@@ -81,6 +81,12 @@ class World:
     console: dict[str, str] = field(default_factory=dict)
     """What GetConsoleOutput shows: instance id → text."""
 
+    def heal(self) -> None:
+        """No call goes wrong any more; there is capacity, and the quotas are what they were."""
+        self.faults.clear()
+        self.no_capacity.clear()
+        self.quotas = dict(QUOTAS)
+
     def now(self) -> float:
         """Seconds since the epoch, by the emulator's clock."""
         return time.time() + self.offset_s

@@ -18,6 +18,7 @@ _FAULTS = (
         says="no zone has such a machine to spare",
         when=("submit",),
         inject=deeds.no_capacity,
+        heal=deeds.heal_calls,
     ),
     Fault(
         name="quota",
@@ -25,6 +26,7 @@ _FAULTS = (
         says="the account may have no more processors",
         when=("submit",),
         inject=deeds.quota,
+        heal=deeds.heal_calls,
     ),
     Fault(
         name="deadline-not-armed",
