@@ -76,8 +76,9 @@ def perform(
             return judge(rehearsal, run_id, ended_at=ended_at, within_s=within_s), None
     # With the fault still there, perhaps nothing could be looked at.
     verdict = judge(rehearsal, run_id, ended_at=ended_at)
-    told = {"reason": verdict.reason or "refused", "message": verdict.message or refused.what}
-    return replace(verdict, **told), refused
+    if verdict.reason == "":
+        verdict = replace(verdict, reason="refused", message=refused.what)
+    return verdict, refused
 
 
 @contextmanager
