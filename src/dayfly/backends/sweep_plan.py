@@ -1,0 +1,188 @@
+"""A sweep before it exists: everything is checked, and what was run before is found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from dayfly.backends.asked import STANDARD_INPUT, Asked
+from dayfly.backends.creation import Submission
+from dayfly.backends.submission import plan_submission
+from dayfly.backends.sweep_earlier import Earlier, find_earlier, identities_of
+from dayfly.backends.sweep_points import Drawing, Drawn, Grid, draw_points
+from dayfly.errors import UsageError
+from dayfly.project.load import Project
+from dayfly.runner.inspection import check_parameters, inspect_parameters
+from dayfly.runner.notebook import Notebook
+from dayfly.runs.request import Request
+from dayfly.runs.store import Store
+from dayfly.runs.sweep import Point, SweepRequest, base_identity, encode_points
+
+if TYPE_CHECKING:
+    from dayfly.backends.ec2_target import Ec2Target
+
+_MOST_RETRIES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepWish:
+    """What a sweep is asked for beside its run."""
+
+    grid: Grid
+    drawing: Drawing = field(default_factory=Drawing)
+    jobs: int | None = None
+    retries: int = 0
+    preload: tuple[str, ...] = ()
+    max_cost: float | None = None
+    force: bool = False
+    """Run every point, whatever was run before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """A sweep that has been checked: a new one, or the one in the store that is to go on."""
+
+    sweep: SweepRequest
+    points: Sequence[Point]
+    content: bytes
+    bundle: IO[bytes] | None
+    target: Ec2Target | None
+    asked: int
+    """How many points were asked for, before equal ones became one."""
+    continues: Earlier | None = None
+    """The sweep with these points that is in the store already."""
+
+    @property
+    def there(self) -> Counter[str]:
+        """How many points an earlier sweep stands for, by its id."""
+        return Counter(point.run.partition(".")[0] for point in self.points if point.run is not None)
+
+
+def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two more
+    asked: Asked,
+    wish: SweepWish,
+    project: Project,
+    environ: Mapping[str, str],
+    now: datetime,
+    open_store: Callable[[Submission], Store],
+) -> SweepPlan:
+    """Check everything and say what would run; creates nothing but an image, where one is needed.
+
+    Kernel, Python, snapshot and image are found once for all points. `open_store` opens the store that the
+    sweep is for, in which earlier runs are looked for. Raises UsageError and its kin.
+    """
+    _check_wish(wish)
+    drawn: list[Drawn] = []
+    submission = plan_submission(
+        replace(
+            asked,
+            parameters=_first_point(wish.grid),
+            look_at=lambda notebook: drawn.append(_draw(notebook, asked, wish)),
+        ),
+        project,
+        environ,
+        now,
+    )
+    sweep = _sweep_of(submission, wish, drawn[0])
+    plan = SweepPlan(
+        sweep=sweep,
+        points=drawn[0].points,
+        content=submission.content,
+        bundle=submission.bundle,
+        target=submission.target,
+        asked=drawn[0].asked,
+    )
+    return (
+        plan if wish.force else _with_earlier(plan, find_earlier(open_store(submission), sweep.base, now=now))
+    )
+
+
+def _check_wish(wish: SweepWish) -> None:
+    if wish.jobs is not None and wish.jobs < 1:
+        raise UsageError(f"--jobs {wish.jobs} is not at least 1.")
+    if not 0 <= wish.retries <= _MOST_RETRIES:
+        raise UsageError(f"--retries {wish.retries} is not between 0 and {_MOST_RETRIES}.")
+
+
+def _first_point(grid: Grid) -> dict[str, Any]:
+    """The parameters of some point: what is checked of one run is checked with them."""
+    rows = grid.rows or [{}]
+    return {**grid.shared, **rows[0], **{name: values[0] for name, values in grid.axes.items() if values}}
+
+
+def _draw(notebook: Notebook, asked: Asked, wish: SweepWish) -> Drawn:
+    known = inspect_parameters(notebook)
+    name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
+
+    def check(given: Mapping[str, Any]) -> dict[str, Any]:
+        return check_parameters(given, known, notebook=name, allow_unknown=asked.allow_unknown)
+
+    return draw_points(wish.grid, wish.drawing, check)
+
+
+def _sweep_of(submission: Submission, wish: SweepWish, drawn: Drawn) -> SweepRequest:
+    run = submission.request.model_copy(update={"parameters": drawn.shared})
+    notebook_sha256 = hashlib.sha256(submission.content).hexdigest()
+    return SweepRequest(
+        sweep_id=run.run_id,
+        created=run.created,
+        run=run,
+        notebook_sha256=notebook_sha256,
+        base=base_identity(run, notebook_sha256),
+        count=len(drawn.points),
+        points_sha256=hashlib.sha256(encode_points(drawn.points)).hexdigest(),
+        names=drawn.names,
+        jobs=wish.jobs,
+        retries=wish.retries,
+        preload=wish.preload,
+        max_cost=wish.max_cost,
+    )
+
+
+def _with_earlier(plan: SweepPlan, earlier: Sequence[Earlier]) -> SweepPlan:
+    """The plan after what was run before: that sweep goes on, or its runs stand for points of this one."""
+    if not earlier:
+        return plan
+    identities = identities_of(plan.sweep.base, plan.sweep, plan.points)
+    wanted = set(identities)
+    for before in earlier:
+        alike = before.sweep.count == len(plan.points) and same_settings(before.sweep, plan.sweep)
+        if alike and set(before.identities) == wanted:
+            return replace(plan, sweep=before.sweep, points=before.points, continues=before)
+    runs = {identity: run_id for before in reversed(earlier) for identity, run_id in before.succeeded()}
+    points = [
+        Point.model_construct(parameters=point.parameters, run=runs.get(identity))
+        for identity, point in zip(identities, plan.points, strict=True)
+    ]
+    sha256 = hashlib.sha256(encode_points(points)).hexdigest()
+    return replace(plan, points=points, sweep=plan.sweep.model_copy(update={"points_sha256": sha256}))
+
+
+_SETTINGS = (
+    "backend",
+    "cpus",
+    "memory_bytes",
+    "gpus",
+    "timeout_s",
+    "cell_timeout_s",
+    "grace_s",
+    "output_limit_bytes",
+    "kernel_transport",
+)
+"""What is no part of a point's identity, and yet cannot be changed in a sweep that is there."""
+
+
+def same_settings(one: SweepRequest, other: SweepRequest) -> bool:
+    """Whether going on with `one` is what `other` asks for: limits, place, jobs and retries are the same."""
+
+    def settings_of(sweep: SweepRequest) -> tuple[Any, ...]:
+        run: Request = sweep.run
+        outputs = run.outputs if run.snapshot is None else None  # it lies in a checkout of its own
+        ours = (sweep.jobs, sweep.retries, sweep.preload, sweep.max_cost)
+        return (*(getattr(run, name) for name in _SETTINGS), outputs, *ours)
+
+    return settings_of(one) == settings_of(other)
