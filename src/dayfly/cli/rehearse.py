@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -99,6 +98,7 @@ def rehearse(
     """
     from dayfly.cli.asking import build_echo
     from dayfly.project.load import load_project
+    from dayfly.rehearsal.place import make_place
 
     if fault == "list":
         _list_faults()
@@ -113,21 +113,21 @@ def rehearse(
     echo = build_echo(quiet=quiet or as_json)
     kept, began = keep or shell, time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="dayfly-key-") as scratch,
+        make_place() as scratch,
         _place(
             project,
             echo,
             machine_base=machine_base,
             keep=kept,
             with_image=not build,
-            key=make_key(Path(scratch)) if lab else None,
+            key=make_key(scratch) if lab else None,
         ) as rehearsal,
     ):
         echo(f"An AWS of the rehearsal's own is up after {format_duration(time.monotonic() - began)}.")
         if build:
             verdict = _perform_build(rehearsal, as_json=as_json)
         elif notebook is None:
-            key = Path(scratch, KEY)
+            key = scratch / KEY
             verdict = perform_lab(rehearsal, key, port=port, browser=browser, commit=commit, dirty=dirty)
         else:
             asked = _asked(notebook, parameter, parameters_file, commit=commit, dirty=dirty, echo=echo)
