@@ -13,21 +13,21 @@ import sys
 from pathlib import Path
 
 from dayfly.backends.checkout import prepare_checkout
-from dayfly.runner.main import execute_run
+from dayfly.runner.main import ALONE, Given, execute_run
 from dayfly.runs import layout
 
 
-def main(run_dir: Path, store_url: str) -> int:
+def main(run_dir: Path, store_url: str, given: Given = ALONE) -> int:
     """Execute the run, in a checkout of its commit where it has one; returns the exit code."""
     from dayfly.keeper.heart import Heart
 
     source = json.loads((run_dir / layout.REQUEST).read_bytes()).get("snapshot")
     with Heart(store_url, run_dir.name) as heart:
         if source is None:
-            return execute_run(run_dir, heart.enter)
+            return execute_run(run_dir, heart.enter, given=given)
         bundle = run_dir.parent.parent / layout.snapshot_key(source["commit"])
         try:
-            return execute_run(run_dir, heart.enter, prepare_checkout(bundle))
+            return execute_run(run_dir, heart.enter, prepare_checkout(bundle), given)
         finally:
             shutil.rmtree(source["checkout"], ignore_errors=True)
 

@@ -67,14 +67,18 @@ class Processes:
 
 
 def start_processes(
-    commands: Sequence[Sequence[str]], directory: Path, environ: Mapping[str, str]
+    commands: Sequence[Sequence[str]],
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    log: str = layout.RUNNER_LOG,
 ) -> Processes:
-    """Start them all, or none; what they print themselves goes to the run directory's runner.log."""
+    """Start them all, or none; what they print themselves goes to the file `log` in the directory."""
     _reap_left()
     read_end, write_end = os.pipe()
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        processes.extend(_start(command, directory, environ, write_end) for command in commands)
+        processes.extend(_start(command, directory, environ, write_end, log) for command in commands)
     except BaseException:
         os.close(read_end)
         for process in processes:  # nobody will watch them
@@ -95,10 +99,10 @@ def _reap_left() -> None:
 
 
 def _start(
-    command: Sequence[str], directory: Path, environ: Mapping[str, str], alive: int
+    command: Sequence[str], directory: Path, environ: Mapping[str, str], alive: int, log_name: str
 ) -> subprocess.Popen[bytes]:
     """A process in a session of its own; it holds `alive` open as long as it lives."""
-    with (directory / layout.RUNNER_LOG).open("ab") as log:
+    with (directory / log_name).open("ab") as log:
         return subprocess.Popen(
             list(command),
             cwd=directory,

@@ -21,13 +21,16 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from dayfly.runner.clock import utc_now  # noqa: E402
 from dayfly.runner.closing import keep_reserve, release_reserve, write_atomically  # noqa: E402 -- after the line above
+from dayfly.runner.facts import Facts  # noqa: E402
 from dayfly.runner.journal import Journal  # noqa: E402
 from dayfly.runner.parameters import inject_parameters  # noqa: E402
 from dayfly.runner.session import run_session  # noqa: E402
 
 
-def run_with(run_dir: Path, kernel: LaunchedKernel, on_state: Callable[[State], None]) -> Result:
-    """Execute the run's notebook with a kernel that is booting."""
+def run_with(
+    run_dir: Path, kernel: LaunchedKernel, on_state: Callable[[State], None], facts: Facts | None = None
+) -> Result:
+    """Execute the run's notebook with a kernel that is booting; `facts` where they are known already."""
     request = parse_model(Request, (run_dir / layout.REQUEST).read_bytes(), str(run_dir / layout.REQUEST))
     journal = Journal(run_dir, log_limit_bytes=request.output_limit_bytes)
     journal.enter(State.PREPARING, run_id=request.run_id, notebook=request.notebook)
@@ -38,7 +41,9 @@ def run_with(run_dir: Path, kernel: LaunchedKernel, on_state: Callable[[State], 
         notebook, request.parameters, kernel=kernel.spec.name, language=kernel.spec.language
     )
     return asyncio.run(
-        run_session(run_dir, request, notebook, kernel=kernel, journal=journal, on_state=on_state)
+        run_session(
+            run_dir, request, notebook, kernel=kernel, journal=journal, on_state=on_state, facts=facts
+        )
     )
 
 

@@ -16,11 +16,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from dayfly.errors import KernelMissingError
 from dayfly.runner.clock import steady_s
@@ -35,12 +35,26 @@ _SHORT_BASE = "/tmp"  # noqa: S108 -- mkdtemp makes a directory in it that only 
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
+class KernelProcess(Protocol):
+    """A process that leads a session of its own: a child of ours, or of a warm server (see `warm`)."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is no other's until it was waited for."""
+
+    def poll(self) -> int | None:
+        """The exit code, as subprocess has it; None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end, and let go of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaunchedKernel:
     """A kernel process that is booting, or more, and how to connect to it."""
 
     spec: KernelSpec
-    process: subprocess.Popen[bytes]
+    process: KernelProcess
     connection: Mapping[str, Any]
     launched_s: float = field(default_factory=steady_s)
     """When, on the steady clock: the run's time counts from here."""
@@ -55,14 +69,44 @@ class LaunchedKernel:
             os.killpg(self.process.pid, number)
 
 
+def start_process(
+    spec: KernelSpec, file: Path, cwd: Path, environ: Mapping[str, str], log: IO[bytes]
+) -> KernelProcess:
+    """Start the kernel of `spec` with the connection file; raises KernelMissingError."""
+    argv = kernel_arguments(spec, file)
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**environ, "JPY_PARENT_PID": str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # The runner has one thread when it starts its kernel.
+            preexec_fn=_prepare_kernel,  # noqa: PLW1509
+        )
+    except OSError as error:
+        raise KernelMissingError(
+            f"The kernel {spec.name!r} cannot be started.",
+            why=f"{argv[0]}: {error.strerror or error}.",
+            hint="Look at the kernel's entry in: jupyter kernelspec list",
+        ) from error
+
+
+Start = Callable[[KernelSpec, Path, Path, Mapping[str, str], IO[bytes]], KernelProcess]
+"""How a kernel becomes a process: see `start_process`."""
+
+
 @contextmanager
-def launch_kernel(
+def launch_kernel(  # noqa: PLR0913 -- what a process is made of
     spec: KernelSpec,
     *,
     cwd: Path,
     environ: Mapping[str, str],
     transport: str,
     log: IO[bytes],
+    start: Start = start_process,
 ) -> Iterator[LaunchedKernel]:
     """Start the kernel; at the end nothing of it is left, whatever happened.
 
@@ -75,7 +119,7 @@ def launch_kernel(
         file = directory / "connection.json"
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             json.dump(connection, stream)
-        process = _start(spec, file, cwd, environ, log)
+        process = start(spec, file, cwd, kernel_variables(spec, environ), log)
         kernel = LaunchedKernel(spec=spec, process=process, connection=connection)
         try:
             yield kernel
@@ -117,29 +161,15 @@ def _free_ports() -> dict[str, int]:
             each.close()
 
 
-def _start(
-    spec: KernelSpec, file: Path, cwd: Path, environ: Mapping[str, str], log: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def kernel_variables(spec: KernelSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a kernel whose run has `environ`."""
+    return {**_QUIET, **environ, **spec.env}
+
+
+def kernel_arguments(spec: KernelSpec, file: Path) -> list[str]:
+    """The kernel's command line, with its connection file."""
     values = {"connection_file": str(file), "resource_dir": str(spec.directory or "")}
-    argv = [_substitute(argument, values) for argument in spec.argv] + _ipython_arguments(spec)
-    try:
-        return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**_QUIET, **environ, **spec.env, "JPY_PARENT_PID": str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            # The runner has one thread when it starts its kernel.
-            preexec_fn=_prepare_kernel,  # noqa: PLW1509
-        )
-    except OSError as error:
-        raise KernelMissingError(
-            f"The kernel {spec.name!r} cannot be started.",
-            why=f"{argv[0]}: {error.strerror or error}.",
-            hint="Look at the kernel's entry in: jupyter kernelspec list",
-        ) from error
+    return [_substitute(argument, values) for argument in spec.argv] + _ipython_arguments(spec)
 
 
 def _substitute(argument: str, values: Mapping[str, str]) -> str:

@@ -5,26 +5,43 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dayfly.errors import DayflyError, KernelMissingError
 from dayfly.runner.kernelspecs import load_kernelspec
-from dayfly.runner.launch import launch_kernel
+from dayfly.runner.launch import Start, launch_kernel, start_process
 from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.lock import acquire_lock
 from dayfly.runs.state import State
+
+if TYPE_CHECKING:
+    from dayfly.runner.facts import Facts
 
 
 def _nothing(_: object) -> None:
     """Neither states are heard of, nor is anything to be prepared."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What whoever runs many may give to each: a way to start kernels, and what the place is like."""
+
+    start: Start = start_process
+    facts: Facts | None = None
+
+
+ALONE = Given()
+"""Nothing is given: the run sees for itself."""
+
+
 def execute_run(
     run_dir: Path,
     on_state: Callable[[State], None] = _nothing,
     prepare: Callable[[dict[str, Any]], None] = _nothing,
+    given: Given = ALONE,
 ) -> int:
     """Execute the run in `run_dir` and leave the directory complete; returns the exit code.
 
@@ -33,11 +50,14 @@ def execute_run(
     runner is at work here, or the run has ended before.
     """
     with hold_signals():
-        return _execute_locked(run_dir.absolute(), on_state, prepare)
+        return _execute_locked(run_dir.absolute(), on_state, prepare, given)
 
 
 def _execute_locked(
-    run_dir: Path, on_state: Callable[[State], None], prepare: Callable[[dict[str, Any]], None]
+    run_dir: Path,
+    on_state: Callable[[State], None],
+    prepare: Callable[[dict[str, Any]], None],
+    given: Given,
 ) -> int:
     lock = acquire_lock(run_dir)
     try:
@@ -46,7 +66,7 @@ def _execute_locked(
             return _exit_code_of_earlier(run_dir)
         outputs = run_dir / layout.OUTPUTS
         outputs.mkdir(exist_ok=True)
-        return _execute(run_dir, request, outputs, on_state, prepare)
+        return _execute(run_dir, request, outputs, on_state, prepare, given)
     finally:
         os.close(lock)
 
@@ -69,12 +89,13 @@ def kernel_environment(
     return values
 
 
-def _execute(
+def _execute(  # noqa: PLR0913 -- what a run is made of
     run_dir: Path,
     request: dict[str, Any],
     outputs: Path,
     on_state: Callable[[State], None],
     prepare: Callable[[dict[str, Any]], None],
+    given: Given,
 ) -> int:
     try:
         prepare(request)
@@ -93,11 +114,12 @@ def _execute(
                 environ=environ,
                 transport=request["kernel_transport"],
                 log=log,
+                start=given.start,
             ) as kernel,
         ):
             from dayfly.runner.entry import run_with
 
-            return run_with(run_dir, kernel, on_state).state.exit_code
+            return run_with(run_dir, kernel, on_state, given.facts).state.exit_code
     except Exception as error:  # noqa: BLE001 -- whatever happened is told in result.json
         from dayfly.runner.entry import record_failure
 

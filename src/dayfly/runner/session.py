@@ -27,7 +27,7 @@ from dayfly.runner.connection import (
 )
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Ending, Intent, watch_for_stop
-from dayfly.runner.facts import gather_facts
+from dayfly.runner.facts import Facts, gather_facts
 from dayfly.runner.journal import Journal
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import Notebook
@@ -53,6 +53,7 @@ async def run_session(  # noqa: PLR0913 -- what a run is made of
     kernel: LaunchedKernel,
     journal: Journal,
     on_state: Callable[[State], None],
+    facts: Facts | None = None,
 ) -> Result:
     """Execute the notebook and leave the run directory complete.
 
@@ -70,7 +71,7 @@ async def run_session(  # noqa: PLR0913 -- what a run is made of
         ending=Ending(kernel, request.grace_s),
         started=started,
         on_state=on_state,
-        facts=asyncio.create_task(asyncio.to_thread(gather_facts, request)),
+        facts=asyncio.create_task(_facts(request, facts)),
     )
     journal.on_failure = lambda error: _storage_failed(session, error)
     with _signals(session.ending):
@@ -81,6 +82,10 @@ async def run_session(  # noqa: PLR0913 -- what a run is made of
                 return await closing.close_run(session, end)
         finally:
             session.file.close()
+
+
+async def _facts(request: Request, known: Facts | None) -> Facts:
+    return known if known is not None else await asyncio.to_thread(gather_facts, request)
 
 
 def _try_write(session: Session) -> None:

@@ -1,0 +1,122 @@
+"""The runner's warm parent: a process of one thread that has imported the runner, and is forked for each run.
+
+It is a server like that of the kernels (`runner.kernel_server`), and as careful: nothing in it may start a
+thread, so it never speaks with a store. Its children do, each for itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dayfly.backends import local_process
+from dayfly.runner.facts import Facts
+from dayfly.runner.kernel_server import Server
+from dayfly.runner.launch import start_process
+from dayfly.runner.main import Given
+from dayfly.runner.signals import ENDING
+from dayfly.runner.warm import WarmKernels
+from dayfly.runs import layout
+from dayfly.runs.receipt import GitSource
+
+_COLLECT_AFTER = 50_000
+
+
+def import_runner() -> None:
+    """Everything that a run imports on its way; none of it starts a thread."""
+    import importlib
+
+    import nbformat
+    import papermill.translators
+
+    importlib.import_module("dayfly.runner.entry")
+    importlib.import_module("dayfly.keeper.heart")
+    importlib.import_module("dayfly.runs.status")
+    importlib.import_module("obstore.store")
+    importlib.import_module("obstore.exceptions")
+    nbformat.v4.new_output("stream", text="")  # compiles the schema
+    papermill.translators.papermill_translators.find_translator("python3", "python")
+
+
+@contextmanager
+def nursery(directory: Path) -> Iterator[str]:
+    """Fork the warm parent; yields where its socket is. It ends when the block does, its runs by SIGTERM."""
+    import_runner()
+    path = str(directory / "runs")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(128)
+    theirs, ours = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        code = 1
+        try:
+            code = _serve(listener, theirs)
+        except BaseException:  # noqa: BLE001 -- the child of a fork must never return
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    listener.close()
+    os.close(theirs)
+    try:
+        yield path
+    finally:
+        os.close(ours)
+        os.waitpid(parent, 0)
+
+
+def _serve(listener: socket.socket, alive: int) -> int:
+    """In the nursery: fork until `alive` ends. Returns the exit code, of the nursery or of one of its children."""
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, ENDING
+    )  # its end is that of the pool; a run takes them when it can
+    os.dup2(alive, 0)
+    kept = listener.fileno()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    gc.set_threshold(_COLLECT_AFTER)
+    gc.collect()
+    gc.freeze()
+    own = os.getpid()
+    request = Server(listener, signal.SIGTERM).run()
+    return 0 if request is None else _run(request, own)
+
+
+def _run(request: Mapping[str, Any], parent: int) -> int:
+    """In a child: execute the run as `local_process` does; returns its exit code."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nothing goes on without the pool
+    if os.getppid() != parent:
+        return 1
+    run_dir = Path(request["run_dir"])
+    os.chdir(run_dir)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(run_dir / layout.RUNNER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for descriptor, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(descriptor, target)
+    os.close(nothing)
+    os.close(log)
+    kernels = request["kernels"]
+    start = WarmKernels(**{**kernels, "argv": tuple(kernels["argv"])}).start if kernels else start_process
+    code = local_process.main(run_dir, request["store"], Given(start=start, facts=_facts(request["facts"])))
+    sys.stdout.flush()
+    return code
+
+
+def encode_facts(facts: Facts) -> dict[str, Any]:
+    """Facts as JSON has them."""
+    return {**facts.__dict__, "git": facts.git.model_dump(mode="json") if facts.git else None}
+
+
+def _facts(encoded: Mapping[str, Any]) -> Facts:
+    git = encoded["git"]
+    return Facts(**{**encoded, "git": GitSource.model_validate(git) if git else None})

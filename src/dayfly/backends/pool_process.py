@@ -1,0 +1,140 @@
+"""`python -m dayfly.backends.pool_process STORE SWEEP_ID`: runs the open points of a sweep, and ends.
+
+One process a machine works on a sweep: it holds a lock. Its runs are runs like any other; what it knows is in
+the store, so that it can be killed at any moment, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dayfly.backends.pool import default_jobs, pool_directory
+from dayfly.backends.pool_children import ForkedStart, Start, UsualStart
+from dayfly.backends.pool_loop import Pool
+from dayfly.backends.pool_work import Work
+from dayfly.errors import DayflyError, KernelMissingError, RunConflictError, StoreError
+from dayfly.runner.kernelspecs import load_kernelspec
+from dayfly.runner.main import kernel_environment
+from dayfly.runner.signals import ENDING, release_signals
+from dayfly.runner.warm import NotWarmError, Warming, warm_kernels
+from dayfly.runs import layout
+from dayfly.runs.lock import acquire_lock
+from dayfly.runs.model import parse_model
+from dayfly.runs.store import Store, open_store
+from dayfly.runs.sweep import SweepRequest, decode_points
+
+
+def main(store_url: str, sweep_id: str) -> int:
+    """Run what is open; returns the exit code: 0, 12 when the sweep was stopped, 13 when the pool was."""
+    wake = _catch_signals()
+    store = open_store(store_url)
+    directory = pool_directory(store, sweep_id, os.environ)
+    try:
+        lock = acquire_lock(directory)
+    except RunConflictError:
+        return 0
+    try:
+        with ExitStack() as stack:
+            # Whatever forks comes first: a store is spoken with by threads, and no fork carries them along.
+            sweep = parse_model(SweepRequest, _read(store, sweep_id, layout.SWEEP), layout.SWEEP)
+            start = stack.enter_context(_start(store, sweep))
+            return _work(store, sweep, start, wake)
+    finally:
+        os.close(lock)
+
+
+def _work(store: Store, sweep: SweepRequest, start: Start, wake: int) -> int:
+    points = list(decode_points(_read(store, sweep.sweep_id, layout.POINTS)))
+    content = _read(store, sweep.sweep_id, layout.INPUT)
+    pool = Pool(
+        store=store,
+        work=Work(store=store, sweep=sweep, points=points),
+        content=content,
+        start=start,
+        jobs=sweep.jobs or default_jobs(sweep.run.cpus, sweep.run.memory_bytes),
+        wake=wake,
+    )
+    return pool.run()
+
+
+def _read(store: Store, sweep_id: str, name: str) -> bytes:
+    """A file of the sweep; from the disk where it is there, see `main`. Raises StoreError."""
+    key = layout.sweep_key(sweep_id, name)
+    path = store.path(key)
+    content = store.get(key) if path is None else path.read_bytes() if path.exists() else None
+    if content is None:
+        raise StoreError(f"There is no {key} in the store {store.url}.")
+    return content
+
+
+@contextmanager
+def _start(store: Store, sweep: SweepRequest) -> Iterator[Start]:
+    """How runs are begun: by forks where all is on this disk, else as usual."""
+    if store.root is None or sweep.run.backend != "local" or not sys.platform.startswith("linux"):
+        yield UsualStart(store=store, environ=os.environ)
+        return
+    from dayfly.backends.pool_nursery import nursery
+
+    with (
+        tempfile.TemporaryDirectory(prefix="dayfly-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
+        warming = _begin_warming(sweep, Path(folder), stack)
+        path = stack.enter_context(nursery(Path(folder)))
+        kernels = None
+        if warming is not None:
+            try:
+                kernels = warming.wait()
+            except NotWarmError as error:
+                _warn(str(error))
+        yield ForkedStart(store=store, nursery=path, kernels=kernels)
+
+
+def _begin_warming(sweep: SweepRequest, folder: Path, stack: ExitStack) -> Warming | None:
+    run = sweep.run
+    # DAYFLY_OUTPUTS and DAYFLY_RUN_ID are each run's own.
+    environ = kernel_environment(os.environ, {"python": run.python.model_dump(), "run_id": ""}, Path())
+    for name in ("DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"):
+        del environ[name]
+    try:
+        spec = load_kernelspec(
+            run.kernel, python=run.python.executable, prefix=Path(run.python.prefix), environ=environ
+        )
+        return stack.enter_context(
+            warm_kernels(spec, sweep.preload, directory=folder, environ=environ, log=sys.stderr.buffer)
+        )
+    except (KernelMissingError, NotWarmError) as error:  # each run tells of the first
+        if sweep.preload:
+            _warn(str(error))
+        return None
+
+
+def _warn(why: str) -> None:
+    sys.stderr.write(f"warning: Every kernel starts as usual, without preloading: {why}.\n")
+    sys.stderr.flush()
+
+
+def _catch_signals() -> int:
+    """From now on, what would end us wakes the loop; returns the file descriptor that it reads."""
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    release_signals()
+    return read_end
+
+
+if __name__ == "__main__":
+    try:
+        _code = main(sys.argv[1], sys.argv[2])
+    except DayflyError as _error:
+        sys.stderr.write(f"{_error}\n")
+        _code = _error.exit_code
+    sys.stderr.flush()
+    os._exit(_code)
