@@ -12,6 +12,7 @@ from pathlib import Path
 from dayfly.errors import StoreError
 from dayfly.runs import layout
 from dayfly.runs.chunks import chunk_name, chunk_start
+from dayfly.runs.outputs import too_long
 from dayfly.runs.store import Store
 
 _STREAMS = {layout.EVENTS: ".jsonl", layout.LOG: ".txt"}
@@ -55,6 +56,8 @@ class Carrier:
                 path = Path(parent, name)
                 if path.is_symlink() or not path.is_file():
                     continue
+                if too_long(path.relative_to(self._run_dir / layout.OUTPUTS).as_posix()):
+                    continue  # the runner gives it another name in the end
                 if everything or self._clock() - _written(path) > _SETTLED_S:
                     yield path
         if everything:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+
+_LONGEST_BYTES = 900
+"""Of a path in the folder. S3 takes keys of 1024 bytes, the run's own part included:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+_NAME_LEFT = 60
+
+
+def too_long(path: str) -> bool:
+    """Whether a store may refuse this path, relative to the outputs folder."""
+    return len(os.fsencode(path)) > _LONGEST_BYTES
 
 
 def tidy_outputs(outputs: Path) -> Iterator[str]:
@@ -28,6 +39,12 @@ def tidy_outputs(outputs: Path) -> Iterator[str]:
                     safe = f"_{safe}"
                 path.rename(Path(parent, safe))
                 yield f"The output {name!r} was renamed to {safe!r}: no store can hold that name."
+    for path in [Path(parent, name) for parent, _, files in os.walk(outputs) for name in files]:
+        long = path.relative_to(outputs).as_posix()
+        if too_long(long):
+            short = f"{hashlib.sha256(os.fsencode(long)).hexdigest()[:12]}-{path.name[-_NAME_LEFT:]}"
+            path.rename(outputs / short)
+            yield f"The output {path.name!r} was renamed to {short!r}: its path is too long for S3."
 
 
 def _safe_name(name: str) -> str:

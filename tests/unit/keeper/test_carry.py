@@ -195,3 +195,14 @@ def test_a_run_directory_with_nothing_in_it_is_no_error(tmp_path: Path, store: R
     (tmp_path / RUN_ID).mkdir()
     Carrier(tmp_path / RUN_ID, store).carry(everything=True)
     assert store.puts() == []
+
+
+def test_a_file_whose_path_s3_would_refuse_keeps_nothing_else_from_being_carried(
+    run_dir: Path, store: RecordingStore
+) -> None:
+    deep = (run_dir / layout.OUTPUTS).joinpath(*(["d" * 200] * 5))
+    deep.mkdir(parents=True)
+    (deep / "deep.csv").write_bytes(b"1")
+    (run_dir / layout.OUTPUTS / "plain.csv").write_bytes(b"2")
+    Carrier(run_dir, store, clock=later()).carry(everything=True)
+    assert [entry.key for entry in store.list(key(layout.OUTPUTS))] == [key("outputs/plain.csv")]

@@ -61,3 +61,15 @@ def test_a_link_is_left_out_and_told_and_what_it_leads_to_stays(into: Path) -> N
     assert len(list(tidy_outputs(into / "outputs"))) == 2
     assert list((into / "outputs").iterdir()) == []
     assert (into / "secret").read_text() == "secret"
+
+
+def test_a_path_that_s3_would_refuse_is_shortened_and_told(into: Path) -> None:
+    deep = into.joinpath(*(["d" * 200] * 5))
+    deep.mkdir(parents=True)
+    (deep / "deep.csv").write_text("content")
+    (into / "plain.csv").write_text("plain")
+    (sentence,) = tidy_outputs(into)
+    (short,) = into.glob("*-deep.csv")
+    assert short.read_text() == "content"
+    assert repr(short.name) in sentence
+    assert (into / "plain.csv").exists()
