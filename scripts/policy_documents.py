@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dayfly.aws.policies import admin_policy, user_policy
+from dayfly.aws.policy_batch import batch_admin_policy, batch_user_policy
 from dayfly.aws.template import Scope, load_template
 
 PROJECT, ACCOUNT, REGION = "sales", "123456789012", "eu-central-1"
@@ -22,6 +23,7 @@ PARAMETERS = {
     "SubnetIds": "subnet-0a1b2c3d",
     "KeepMirror": "true",
     "ElasticIp": "true",
+    "Batch": "true",
     "NotifyTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:ends",
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
@@ -34,6 +36,10 @@ PARAMETERS = {
     **{
         f"{name}Role.Arn": f"arn:aws:iam::{ACCOUNT}:role/dayfly-{PROJECT}-{REGION}-{name.lower()}"
         for name in ("Run", "Access", "Build", "Lab", "CloudFormation", "Scheduler")
+    },
+    **{
+        f"{name}Role.Arn": f"arn:aws:iam::{ACCOUNT}:role/dayfly-{PROJECT}-{REGION}-{role}"
+        for name, role in (("BatchJob", "batch-job"), ("BatchInstance", "batch-instance"))
     },
 }
 """With every option that adds a statement."""
@@ -70,6 +76,8 @@ def all_documents() -> dict[str, dict[str, Any]]:
         **dict(base_documents()),
         "admin_policy": admin_policy(PROJECT, ACCOUNT, REGION),
         "user_policy": user_policy(PROJECT, ACCOUNT, REGION),
+        "batch_admin_policy": batch_admin_policy(PROJECT, ACCOUNT, REGION),
+        "batch_user_policy": batch_user_policy(PROJECT, ACCOUNT, REGION),
     }
 
 

@@ -9,7 +9,7 @@ from dayfly.aws.names import base_stack_name
 from dayfly.aws.stacks import Stack, find_stack, is_busy
 from dayfly.errors import AwsError
 
-TEMPLATE_VERSION = 1
+TEMPLATE_VERSION = 2
 """Of base.yaml. A client needs a base stack of at least this version."""
 
 
@@ -45,6 +45,12 @@ class BaseStack:
     key_name: str = ""
     """The key pair for SSH; empty without one."""
     elastic_ip_allocation: str = ""
+    batch_queue: str = ""
+    """The queue of sweeps on AWS Batch, an ARN; empty without Batch, as the next three."""
+    batch_spot_queue: str = ""
+    batch_job_definition: str = ""
+    """What the job definitions of sweeps are made of, an ARN."""
+    batch_job_role_arn: str = ""
 
 
 _UNFIT = frozenset(
@@ -71,7 +77,15 @@ _OUTPUTS = {
     "access_launch_template_version": "AccessLaunchTemplateVersion",
     "vpc_id": "VpcId",
 }
-_OPTIONAL = {"mirror": "Mirror", "key_name": "KeyName", "elastic_ip_allocation": "ElasticIpAllocation"}
+_OPTIONAL = {
+    "mirror": "Mirror",
+    "key_name": "KeyName",
+    "elastic_ip_allocation": "ElasticIpAllocation",
+    "batch_queue": "BatchQueue",
+    "batch_spot_queue": "BatchSpotQueue",
+    "batch_job_definition": "BatchJobDefinition",
+    "batch_job_role_arn": "BatchJobRoleArn",
+}
 
 
 def find_base(aws: Aws, project: str) -> BaseStack | None:

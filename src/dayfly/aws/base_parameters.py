@@ -21,6 +21,7 @@ NONE = "none"
 _SUBNET = re.compile(r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*")
 _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+")
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+")
+_TYPES = re.compile(r"[a-z0-9.-]+(,[a-z0-9.-]+)*")
 _PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/=]+( .*)?")
 
 
@@ -37,6 +38,11 @@ class BaseOptions:
     notebook_policies: str | None = None
     """ARNs with commas between."""
     notify_topic: str | None = None
+    batch: bool | None = None
+    """What sweeps on AWS Batch need."""
+    batch_types: str | None = None
+    """Families or types of instances for Batch, with commas between."""
+    batch_max_vcpus: int | None = None
 
 
 def read_public_key(file: Path) -> str:
@@ -66,6 +72,7 @@ def check_options(options: BaseOptions) -> None:
     for arn in (options.notebook_policies or NONE).split(","):
         _check(arn, _POLICY_ARN, "--notebook-policy", "the ARN of an IAM policy")
     _check(options.notify_topic, _TOPIC_ARN, "--notify-topic", "the ARN of an SNS topic")
+    _check(options.batch_types, _TYPES, "--batch-types", "families or types of instances: c6i,m6i,r6i")
     if options.network not in {None, "default", "create"}:
         _check(options.network, _SUBNET, "--network", "default, create, or ids of subnets")
 
@@ -99,6 +106,9 @@ def plan_parameters(
         "NotebookPolicyArns": options.notebook_policies,
         "NotifyTopicArn": options.notify_topic,
         "ElasticIp": None if options.elastic_ip is None else str(options.elastic_ip).lower(),
+        "Batch": None if options.batch is None else str(options.batch).lower(),
+        "BatchInstanceTypes": options.batch_types,
+        "BatchMaxVcpus": None if options.batch_max_vcpus is None else str(options.batch_max_vcpus),
     }
     parameters |= {key: "" if value == NONE else value for key, value in given.items() if value is not None}
     return parameters | _mirror(aws, project, options.mirror, stack)

@@ -116,7 +116,7 @@ def plan_base(
             if before.get(key, "") != value
         },
         resources=plan_resources(Scope(template=template, values={**pseudo, **parameters}), extras),
-        template=template.text,
+        template=template.body,
     )
 
 

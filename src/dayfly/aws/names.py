@@ -15,7 +15,7 @@ from typing import Literal
 from dayfly.errors import UsageError
 
 Task = Literal["run", "build", "lab"]
-Role = Literal["run", "access", "build", "lab", "cloudformation", "scheduler"]
+Role = Literal["run", "access", "build", "lab", "cloudformation", "scheduler", "batch-job", "batch-instance"]
 
 PROJECT_TAG = "dayfly:project"
 RUN_TAG = "dayfly:run"

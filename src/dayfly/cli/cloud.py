@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -64,6 +64,31 @@ BoundaryOption = Annotated[
         "--permissions-boundary",
         metavar="ARN",
         help="A policy that bounds every role; or none.",
+        show_default=False,
+    ),
+]
+BatchOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--batch/--no-batch", help="What sweeps on AWS Batch need; free while none runs.", show_default=False
+    ),
+]
+BatchTypesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--batch-types",
+        metavar="TYPES",
+        help="Families or types of instances for sweeps, with commas between.",
+        show_default=False,
+    ),
+]
+BatchMaxOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-max-vcpus",
+        min=1,
+        max=10_000,
+        help="Processors that sweeps may have at once.",
         show_default=False,
     ),
 ]
@@ -157,13 +182,19 @@ def plan(
     permissions_boundary: BoundaryOption = None,
     notebook_policy: NotebookPolicyOption = None,
     notify_topic: TopicOption = None,
+    batch: BatchOption = None,
+    batch_types: BatchTypesOption = None,
+    batch_max_vcpus: BatchMaxOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would be made: each thing with its why, its permissions, and what it costs idle."""
     from dayfly.cli.cloud_tables import draw_plan, open_console
 
-    asked = _options(
-        network, mirror, ssh_key, elastic_ip, permissions_boundary, notebook_policy, notify_topic
+    asked = replace(
+        _options(network, mirror, ssh_key, elastic_ip, permissions_boundary, notebook_policy, notify_topic),
+        batch=batch,
+        batch_types=batch_types,
+        batch_max_vcpus=batch_max_vcpus,
     )
     place = _open(profile, region)
     extras = _extras(place.aws)
@@ -190,6 +221,9 @@ def up(
     permissions_boundary: BoundaryOption = None,
     notebook_policy: NotebookPolicyOption = None,
     notify_topic: TopicOption = None,
+    batch: BatchOption = None,
+    batch_types: BatchTypesOption = None,
+    batch_max_vcpus: BatchMaxOption = None,
     iam_user: Annotated[
         str | None,
         typer.Option(
@@ -221,10 +255,16 @@ def up(
             permissions_boundary,
             notebook_policy,
             notify_topic,
+            batch,
+            batch_types,
+            batch_max_vcpus,
         )
         return
-    asked = _options(
-        network, mirror, ssh_key, elastic_ip, permissions_boundary, notebook_policy, notify_topic
+    asked = replace(
+        _options(network, mirror, ssh_key, elastic_ip, permissions_boundary, notebook_policy, notify_topic),
+        batch=batch,
+        batch_types=batch_types,
+        batch_max_vcpus=batch_max_vcpus,
     )
     place = _open(profile, region)
     extras = _extras(place.aws)
@@ -266,8 +306,11 @@ def status(
 @cloud.command()
 def policy(
     who: Annotated[
-        Literal["admin", "user"],
-        typer.Argument(help="Of who sets up (admin), or of who submits runs (user)."),
+        Literal["admin", "user", "batch-admin", "batch-user"],
+        typer.Argument(
+            help="Of who sets up (admin), or of who submits runs (user); batch-…: what they need besides for "
+            "sweeps on AWS Batch."
+        ),
     ],
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -275,10 +318,16 @@ def policy(
     """Print the exact IAM policy, for this account, region and project."""
     from dayfly.aws.identity import load_identity
     from dayfly.aws.policies import admin_policy, user_policy
+    from dayfly.aws.policy_batch import batch_admin_policy, batch_user_policy
 
+    make = {
+        "admin": admin_policy,
+        "user": user_policy,
+        "batch-admin": batch_admin_policy,
+        "batch-user": batch_user_policy,
+    }[who]
     place = _open(profile, region)
-    account = load_identity(place.aws).account
-    document = (admin_policy if who == "admin" else user_policy)(place.name, account, place.aws.region)
+    document = make(place.name, load_identity(place.aws).account, place.aws.region)
     typer.echo(json.dumps(document, indent=2))
 
 

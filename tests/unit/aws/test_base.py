@@ -19,7 +19,7 @@ def stub() -> Iterator[StubbedAws]:
         yield stubbed
 
 
-def stands(stub: StubbedAws, status: str, *, version: str = "1") -> None:
+def stands(stub: StubbedAws, status: str, *, version: str = "2") -> None:
     outputs = [{"OutputKey": key, "OutputValue": key.lower()} for key in _OUTPUTS.values()]
     outputs += [
         {"OutputKey": "Version", "OutputValue": version},

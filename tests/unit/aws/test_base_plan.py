@@ -26,6 +26,7 @@ VALUES = {
     "AWS::StackName": "dayfly-demo",
 }
 ALL = {
+    "Batch": "true",
     "Network": "create",
     "Zones": "3",
     "CreateMirror": "true",

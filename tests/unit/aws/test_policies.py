@@ -50,6 +50,9 @@ WITHOUT_RESOURCES = {
         "LookAtEc2",
     },
     "MachinePolicy": {"CarrySessions", "LogInToTheRegistry"},
+    "BatchInstanceRole": {"FindTheClusterAndLogInToTheRegistry"},
+    "batch_admin_policy": {"LookAtBatch"},
+    "batch_user_policy": {"LookAtBatch"},
     "CloudFormationRole": {"LookAtResources"},
 }
 """The statements on `*`: AWS knows no resource for their actions (`make check` asks parliament)."""
@@ -86,7 +89,7 @@ def test_actions_are_named_but_for_an_administrators_on_what_is_the_projects_by_
             wild = [action for action in many(one["Action"]) if "*" in action]
             if not wild or one["Effect"] == "Deny":
                 continue
-            assert name == "admin_policy", one["Sid"]
+            assert name in {"admin_policy", "batch_admin_policy"}, one["Sid"]
             named = all(PROJECT in resource for resource in many(one["Resource"]))
             assert named or wild == ["ec2:Describe*"], one["Sid"]
 
@@ -108,6 +111,9 @@ def test_pass_role_names_roles_of_the_project_and_one_service() -> None:
             *(("admin_policy", "ec2.amazonaws.com", kind) for kind in instances),
             ("user_policy", "cloudformation.amazonaws.com", "cloudformation"),
             ("user_policy", "scheduler.amazonaws.com", "scheduler"),
+            ("batch_admin_policy", "ec2.amazonaws.com", "instance"),
+            ("batch_admin_policy", "ecs-tasks.amazonaws.com", "job"),
+            ("batch_user_policy", "ecs-tasks.amazonaws.com", "job"),
         ]
     )
 
@@ -133,7 +139,30 @@ def test_only_machine_stacks_of_the_same_project_can_be_deleted(name: str) -> No
 
 
 def test_the_scheduler_deletes_stacks_and_does_nothing_else() -> None:
-    assert actions(role("Scheduler")) == ["cloudformation:DeleteStack"]
+    assert actions(role("Scheduler", Batch="false")) == ["cloudformation:DeleteStack"]
+
+
+def test_with_batch_the_scheduler_ends_the_projects_sweeps_too() -> None:
+    may = role("Scheduler")
+    job = f"arn:aws:batch:{REGION}:{ACCOUNT}:job/3f1c"
+    assert actions(may) == ["cloudformation:DeleteStack", "batch:TerminateJob"]
+    assert allows(may, "batch:TerminateJob", job, **TAGGED)
+    assert not allows(may, "batch:TerminateJob", job, **{"aws:ResourceTag/dayfly:project": "other"})
+
+
+def test_a_point_of_a_sweep_may_read_points_and_write_runs_and_end_nothing() -> None:
+    may = role("BatchJob")
+    assert allows(may, "s3:GetObject", key("sweeps/s/points.jsonl"))
+    assert allows(may, "s3:PutObject", key("runs/s.1/request.json"))
+    assert not allows(may, "s3:PutObject", key("sweeps/s/points.jsonl"))
+    assert not any(
+        action.startswith(("batch:", "cloudformation:", "ecr:", "iam:")) for action in actions(may)
+    )
+
+
+def test_batchs_machines_cannot_read_runs() -> None:
+    assert not mentions(role("BatchInstance"), "s3:GetObject")
+    assert not any(action.startswith(("s3:", "cloudformation:")) for action in actions(role("BatchInstance")))
 
 
 READ = {

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import dayfly
 from dayfly.aws.base import _OPTIONAL, _OUTPUTS, TEMPLATE_VERSION
 from dayfly.aws.names import Role, base_stack_name, repository_name, role_name
-from dayfly.aws.template import Scope, load_template
+from dayfly.aws.template import Scope, _Loader, load_template
 from scripts.policy_documents import PARAMETERS, PROJECT, REGION, resolve
 
 BASE, MACHINE = load_template("base").document, load_template("machine").document
@@ -82,7 +83,9 @@ def test_every_exception_from_checkov_has_its_reason() -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_fits_a_call_as_it_is(name: str) -> None:
-    assert len(load_template(name).text.encode()) <= 51_200
+    sent = load_template(name).body if name == "base" else load_template(name).text
+    assert len(sent.encode()) <= 51_200
+    assert resolvable(sent) == resolvable(load_template(name).text)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -94,6 +97,11 @@ def test_every_parameter_has_its_bounds_and_its_description(name: str) -> None:
         if "AllowedPattern" in one:
             assert one["AllowedPattern"].startswith("^"), parameter
             assert one["AllowedPattern"].endswith("$"), parameter
+
+
+def resolvable(text: str) -> Any:
+    """What a template says, whatever its comments."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
 
 
 def launch_template(template: str, name: str) -> dict[str, Any]:
@@ -149,7 +157,8 @@ def test_nothing_comes_in_but_ssh_from_one_address_where_asked_for() -> None:
     ]
     assert MACHINE["Parameters"]["SshCidr"]["Default"] == ""
     types = [one["Type"] for template in TEMPLATES.values() for one in template["Resources"].values()]
-    assert types.count("AWS::EC2::SecurityGroup") == 1
+    assert types.count("AWS::EC2::SecurityGroup") == 2
+    assert "SecurityGroupIngress" not in properties("base", "BatchSecurityGroup")
     assert "AWS::EC2::SecurityGroupIngress" not in types
 
 
@@ -188,7 +197,7 @@ def test_what_is_old_leaves_the_bucket() -> None:
     }
     expiring = {one["Prefix"]: one["ExpirationInDays"] for one in rules.values() if "Prefix" in one}
     assert expiring == {
-        **dict.fromkeys(("runs/", "status/", "builds/", "labs/"), "90"),
+        **dict.fromkeys(("runs/", "status/", "sweeps/", "sweep-bases/", "builds/", "labs/"), "90"),
         "tokens/": 30,
     }
     assert rules["replaced-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
@@ -251,7 +260,7 @@ def test_a_boundary_is_put_on_every_role() -> None:
     """SECURITY 10."""
     boundary = "arn:aws:iam::123456789012:policy/bound"
     roles = {name: one for name, one in made(PermissionsBoundary=boundary).items() if "RoleName" in one}
-    assert len(roles) == 6
+    assert len(roles) == 8
     assert {one["PermissionsBoundary"] for one in roles.values()} == {boundary}
     assert all(
         one["Properties"]["PermissionsBoundary"]["Fn::If"][2] == {"Ref": "AWS::NoValue"}
@@ -275,6 +284,9 @@ def test_whatever_takes_tags_bears_the_projects(template: str) -> None:
         if one["Type"] in TAKES_NO_TAGS:
             continue
         found = one["Properties"].get("Tags") or one["Properties"]["TagSpecifications"][0]["Tags"]
+        if one["Type"].startswith("AWS::Batch::"):
+            assert found["dayfly:project"] == {"Ref": "Project"}, name
+            continue
         assert {"Key": "dayfly:project", "Value": {"Ref": "Project"}} in found, name
 
 
@@ -303,6 +315,8 @@ def test_names_are_those_of_the_code() -> None:
         "LabRole": "lab",
         "CloudFormationRole": "cloudformation",
         "SchedulerRole": "scheduler",
+        "BatchJobRole": "batch-job",
+        "BatchInstanceRole": "batch-instance",
     }
     for logical_id, role in roles.items():
         assert found[logical_id]["RoleName"] == role_name(PROJECT, REGION, role)

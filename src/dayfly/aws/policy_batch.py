@@ -1,0 +1,129 @@
+"""What people may do besides for sweeps on AWS Batch: policies of their own, for one has 6,144 characters."""
+
+from __future__ import annotations
+
+from dayfly.aws.names import PROJECT_TAG, base_stack_name
+from dayfly.aws.policy_statements import Arns, Document, allow, document, equals
+
+_LOOK = "DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues DescribeJobs ListJobs"
+
+
+def batch_admin_policy(project: str, account: str, region: str) -> Document:
+    """For who sets up the base stack with Batch, besides `admin_policy`."""
+    arns = Arns(project=project, account=account, region=region)
+    base = base_stack_name(project)
+    environments, queues = (
+        [arns.here("batch", f"{kind}/{base}{suffix}") for suffix in ("", "-spot")]
+        for kind in ("compute-environment", "job-queue")
+    )
+    groups = arns.here("ec2", "security-group/*")
+    return document(
+        [
+            allow("KeepTheEnvironments", "batch", "*", environments),
+            allow("KeepTheQueues", "batch", "*", queues),
+            allow(
+                "KeepTheQueuesOnEnvironments", "batch", "CreateJobQueue UpdateJobQueue", environments + queues
+            ),
+            allow(
+                "KeepTheDefinition",
+                "batch",
+                "DeregisterJobDefinition RegisterJobDefinition TagResource UntagResource",
+                arns.here("batch", f"job-definition/{base}-model*"),
+            ),
+            allow("LookAtBatch", "batch", _LOOK, "*"),
+            allow(
+                "MakeAGroup",
+                "ec2",
+                "CreateSecurityGroup",
+                groups,
+                equals(f"aws:RequestTag/{PROJECT_TAG}", project),
+            ),
+            allow("MakeAGroupInANetwork", "ec2", "CreateSecurityGroup", arns.here("ec2", "vpc/*")),
+            allow(
+                "TagTheGroup", "ec2", "CreateTags", groups, equals("ec2:CreateAction", "CreateSecurityGroup")
+            ),
+            allow(
+                "ChangeTheGroup",
+                "ec2",
+                "AuthorizeSecurityGroupEgress DeleteSecurityGroup RevokeSecurityGroupEgress",
+                groups,
+                equals(f"aws:ResourceTag/{PROJECT_TAG}", project),
+            ),
+            allow(
+                "GiveInstancesTheirRole",
+                "iam",
+                "PassRole",
+                arns.role("batch-instance"),
+                equals("iam:PassedToService", arns.ec2),
+            ),
+            allow(
+                "GiveContainersTheirRole",
+                "iam",
+                "PassRole",
+                arns.role("batch-job"),
+                equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
+            ),
+            allow(
+                "LetBatchBeUsedTheFirstTime",
+                "iam",
+                "CreateServiceLinkedRole",
+                arns.iam("role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"),
+                equals("iam:AWSServiceName", "batch.amazonaws.com"),
+            ),
+        ]
+    )
+
+
+def batch_user_policy(project: str, account: str, region: str) -> Document:
+    """For who submits sweeps to Batch, besides `user_policy`: only the project's images, never privileged."""
+    arns = Arns(project=project, account=account, region=region)
+    base = base_stack_name(project)
+    jobs = arns.here("batch", "job/*")
+    definitions = arns.here("batch", f"job-definition/{base}-sweep*")
+    image = f"{account}.dkr.ecr.{region}.amazonaws.com*/{arns.repository.rpartition(':repository/')[2]}@*"
+    return document(
+        [
+            {
+                **allow("DefineSweeps", "batch", "RegisterJobDefinition", definitions),
+                "Condition": {
+                    "StringLike": {"batch:Image": image},
+                    "Bool": {"batch:Privileged": "false"},
+                },
+            },
+            allow(
+                "SubmitSweeps",
+                "batch",
+                "SubmitJob",
+                [
+                    jobs,
+                    definitions,
+                    *(arns.here("batch", f"job-queue/{base}{suffix}") for suffix in ("", "-spot")),
+                ],
+            ),
+            allow(
+                "TagSweeps",
+                "batch",
+                "TagResource",
+                [jobs, definitions],
+                equals(f"aws:RequestTag/{PROJECT_TAG}", project),
+            ),
+            allow(
+                "EndSweeps",
+                "batch",
+                "CancelJob TerminateJob",
+                jobs,
+                equals(f"aws:ResourceTag/{PROJECT_TAG}", project),
+            ),
+            allow("LookAtBatch", "batch", _LOOK, "*"),
+            allow(
+                "PointDeadlines", "scheduler", "UpdateSchedule", arns.here("scheduler", f"schedule/{base}/*")
+            ),
+            allow(
+                "GiveContainersTheirRole",
+                "iam",
+                "PassRole",
+                arns.role("batch-job"),
+                equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
+            ),
+        ]
+    )
