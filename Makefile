@@ -61,7 +61,7 @@ aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first
 
 machines: uv ## run the tests of rehearsed machines, which really boot
 	@scripts/system-packages.sh
-	$(RUN) pytest -n 2 --dist loadgroup tests/rehearsal $(ARGS)
+	$(RUN) pytest tests/rehearsal $(ARGS)
 
 faults: uv ## let every fault happen, and write what was left of it into docs/faults.md
 	@scripts/system-packages.sh

@@ -1,15 +1,12 @@
-"""One rehearsal a worker: an emulated AWS whose instances are machines that boot, on the engine tests' bench.
+"""One rehearsal: an emulated AWS whose instances are machines that boot, on the engine tests' bench.
 
-Two instances at most boot at once, whatever the number of workers.
+All tests share it, and therefore one worker: one machine boots at a time, however many workers there are.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,6 @@ import pytest
 from dayfly.environment.docker import Docker
 from dayfly.project.load import load_project
 from dayfly.rehearsal.session import Rehearsal, start_rehearsal
-from tests.engine.bench import CACHE
 from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401 -- they are fixtures here, too
 from tests.rehearsal.rehearsed import Rehearsed, make_user
 from tests.rehearsal.tasks_bench import make_key
@@ -25,13 +21,11 @@ from tests.rehearsal.tasks_bench import make_key
 HERE = Path(__file__).parent
 # The first to come makes the images, and the others wait for them.
 TIMEOUT_S = 900
-WORKERS = PLACES = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ours = [item for item in items if HERE in item.path.parents]
-    for number, item in enumerate(ours):
-        item.add_marker(pytest.mark.xdist_group(f"rehearsal-{number % WORKERS}"))
+    for item in [item for item in items if HERE in item.path.parents]:
+        item.add_marker(pytest.mark.xdist_group("rehearsal"))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
@@ -62,46 +56,7 @@ def key(rehearsal: Rehearsal, user_root: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def _a_place_to_boot() -> Iterator[None]:
-    """One of two, for as long as the test lasts."""
-    with _places(1):
-        yield
-
-
-@pytest.fixture
-def _all_places_to_boot() -> Iterator[None]:
-    """So that no other test's machine is about."""
-    with _places(PLACES):
-        yield
-
-
-@contextmanager
-def _places(wanted: int) -> Iterator[None]:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    files = [(CACHE / f"boot-{number}.lock").open("w") for number in range(PLACES)]
-    taken: set[int] = set()
-    try:
-        while len(taken) < wanted:
-            free = (one.fileno() for one in files if one.fileno() not in taken)
-            taken |= {one for one in free if len(taken) < wanted and _lock(one)}
-            if len(taken) < wanted:
-                time.sleep(0.2)
-        yield
-    finally:
-        for file in files:
-            file.close()
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@pytest.fixture
-def rehearsed(rehearsal: Rehearsal, user_root: Path, _a_place_to_boot: None) -> Iterator[Rehearsed]:
+def rehearsed(rehearsal: Rehearsal, user_root: Path) -> Iterator[Rehearsed]:
     """A user of the rehearsal. After the test no machine of it is left, and the clock is right again."""
     one = Rehearsed(
         rehearsal=rehearsal, root=user_root, environ={**_clean(), **rehearsal.around.emulator.environ()}
