@@ -115,7 +115,7 @@ NOTES = """\
 
 - A machine's wall clock (25): a container shares its host's clock, and nobody may set that. What is shown is that a run
   does not mind (libfaketime under the runner), and that the machine's end is armed by systemd's monotonic clock.
-- Waiting for a deadline of hours: the emulated scheduler's clock is moved there. Row 12 waits for one in real time.
+- Waiting for a deadline of hours: the emulated scheduler's clock is moved there. Rows 12 and 25 wait for one in real time.
 - How AWS itself fails: each answer here is the emulated AWS's.
 """
 

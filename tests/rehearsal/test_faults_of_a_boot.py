@@ -10,25 +10,6 @@ import pytest
 from tests.fault_records import Record
 from tests.rehearsal.rehearsed import Rehearsed
 
-LIFE_S = 90
-"""Of a machine whose deadline is waited for in real time."""
-
-
-@pytest.mark.fault(12)
-def test_user_data_never_runs_and_the_deadline_ends_the_machine_in_real_time(
-    rehearsed: Rehearsed, record: Record
-) -> None:
-    """Nobody's clock is moved."""
-    with rehearsed.fault("user-data-never-runs") as fault:
-        run = rehearsed.submit_until("hello", LIFE_S)
-        rehearsed.happened(fault)
-        gone = rehearsed.gone(run, within_s=2 * LIFE_S)
-    left = rehearsed.left(run)
-    began = rehearsed.machine(run).started
-    record(left=left.words, gone=f"at its deadline, {gone - began:.0f} s after it began", told=left.told)
-    assert (left.state, left.words, left.teardown) == ("never_started", "nothing", "done")
-    rehearsed.expect_nothing_left()
-
 
 @pytest.mark.fault(13, 27)
 def test_the_machine_may_not_use_the_bucket(rehearsed: Rehearsed, record: Record) -> None:

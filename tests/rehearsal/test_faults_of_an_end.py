@@ -82,22 +82,37 @@ def test_the_stack_cannot_be_deleted_neither_by_the_machine_nor_by_cloudformatio
     rehearsed.expect_nothing_left()
 
 
-@pytest.mark.fault(25)
-def test_the_machines_own_clock_ends_it_when_nobody_else_does(rehearsed: Rehearsed, record: Record) -> None:
-    """Schedule and boot budget are gone, the boot hangs: systemd's monotonic timer is left, in real time."""
+@pytest.mark.fault(12, 25)
+def test_a_deadline_ends_a_machine_in_real_time_by_the_schedule_or_by_the_machines_own_clock(
+    rehearsed: Rehearsed, record: Record
+) -> None:
+    """Nobody's clock is moved. One machine never hears of its user data, so that the schedule is left.
+
+    Of the other, schedule and boot budget are gone and the boot hangs: systemd's monotonic timer is left.
+    """
     rehearsal = rehearsed.rehearsal
+    with rehearsed.fault("user-data-never-runs") as fault:
+        deaf = rehearsed.submit_until("hello", LIFE_S)
+        rehearsed.happened(fault)
     with rehearsed.fault("docker-daemon-hangs", "boot"):
-        run = rehearsed.submit_until("hello", LIFE_S)
-        machine = rehearsed.machine(run)
-        rehearsal.aws.scheduler.delete_schedule(Name=run.run_id, GroupName=rehearsal.base.schedule_group)
+        alone = rehearsed.submit_until("hello", LIFE_S)
+        machine = rehearsed.machine(alone)
+        rehearsal.aws.scheduler.delete_schedule(Name=alone.run_id, GroupName=rehearsal.base.schedule_group)
         armed = "until systemctl stop dayfly-boot-budget.timer; do sleep 0.2; done"
         rehearsal.around.docker.run(["exec", machine.container, "bash", "-c", armed], timeout_s=LIFE_S)
-        gone = rehearsed.gone(run, within_s=2 * LIFE_S)
+        gone = rehearsed.gone(alone, within_s=2 * LIFE_S)
     record(
+        row=25,
         left="nothing: it had not begun",
         gone=f"at its deadline by its own clock, {gone - machine.started:.0f} s after it began",
         told="-",
     )
     assert machine.ended == "powered off"
-    rehearsal.aws.cloudformation.delete_stack(StackName=rehearsed.stack_name(run))
+    gone = rehearsed.gone(deaf, within_s=2 * LIFE_S)
+    left, began = rehearsed.left(deaf), rehearsed.machine(deaf).started
+    record(
+        row=12, left=left.words, gone=f"at its deadline, {gone - began:.0f} s after it began", told=left.told
+    )
+    assert (left.state, left.words, left.teardown) == ("never_started", "nothing", "done")
+    rehearsal.aws.cloudformation.delete_stack(StackName=rehearsed.stack_name(alone))
     rehearsed.expect_nothing_left()
