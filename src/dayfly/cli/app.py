@@ -24,6 +24,7 @@ _COMMANDS = {
     "stop": ("manage", "stop"),
     "open": ("compare", "open_run"),
     "fetch": ("compare", "fetch"),
+    "results": ("results", "results"),
     "verify": ("compare", "verify"),
     "cost": ("cost", "cost"),
     "snapshot": ("snapshot", "snapshot"),

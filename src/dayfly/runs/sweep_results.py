@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -90,6 +90,14 @@ class SweepTable:
     def failures_first(self) -> list[PointResult]:
         """The rows, those that failed first; by point otherwise."""
         return sorted(self.rows, key=lambda row: (not row.failed, row.index))
+
+    def reasons(self) -> list[tuple[str, list[PointResult]]]:
+        """Why points failed: each message, and the rows that it is of; the most frequent first."""
+        grouped: defaultdict[str, list[PointResult]] = defaultdict(list)
+        for row in self.rows:
+            if row.failed:
+                grouped[row.message or str(row.state)].append(row)
+        return sorted(grouped.items(), key=lambda item: (-len(item[1]), item[1][0].index))
 
 
 def load_sweep(store: Store, sweep_id: str) -> tuple[SweepRequest, list[Point]]:

@@ -1,0 +1,64 @@
+"""The table of a sweep as columns: its parameters, what was recorded, and how each point ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dayfly.runs.sweep_results import PointResult, SweepTable
+
+Kind = Literal["point", "parameter", "record", "end"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column: its heading, what it is of, and its value in a row (a JSON value)."""
+
+    name: str
+    kind: Kind
+    of: Callable[[PointResult], Any]
+
+
+_POINT = Column(name="point", kind="point", of=lambda row: row.index)
+_ENDS = (
+    Column(name="state", kind="end", of=lambda row: None if row.state is None else str(row.state)),
+    Column(name="duration_s", kind="end", of=lambda row: row.duration_s),
+    Column(name="cost_dollars", kind="end", of=lambda row: None if row.cost is None else float(row.cost)),
+    Column(name="attempt", kind="end", of=lambda row: row.attempt or None),
+    Column(name="reused", kind="end", of=lambda row: row.reused),
+    Column(name="run_id", kind="end", of=lambda row: row.run_id),
+    Column(name="started", kind="end", of=lambda row: row.started.isoformat() if row.started else None),
+    Column(name="failed_cell", kind="end", of=lambda row: row.failed_cell),
+    Column(name="reason", kind="end", of=lambda row: row.reason or None),
+    Column(name="message", kind="end", of=lambda row: row.message or None),
+)
+
+
+def columns_of(table: SweepTable) -> list[Column]:
+    """All columns. A parameter or record whose name another column has is told apart by what it is."""
+    taken = {_POINT.name, *(column.name for column in _ENDS)}
+    columns = [_POINT]
+    for kind, names in (("parameter", parameter_names(table)), ("record", table.record_names)):
+        for name in names:
+            columns.append(_column(_free(name, kind, taken), kind, name))
+            taken.add(columns[-1].name)
+    return [*columns, *_ENDS]
+
+
+def parameter_names(table: SweepTable) -> Sequence[str]:
+    """The parameters in which points differ, in the order asked for."""
+    named = dict.fromkeys(table.sweep.names)
+    return tuple(named | dict.fromkeys(name for row in table.rows for name in row.parameters))
+
+
+def _free(name: str, kind: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"{kind}.{name}"
+    return name
+
+
+def _column(heading: str, kind: str, name: str) -> Column:
+    if kind == "parameter":
+        return Column(name=heading, kind="parameter", of=lambda row: row.parameters.get(name))
+    return Column(name=heading, kind="record", of=lambda row: row.records.get(name))

@@ -1,0 +1,88 @@
+"""`dayfly results`, as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from dayfly.runs.state import State
+from dayfly.runs.sweep import Point
+from tests.helpers import Place
+from tests.unit.runs.sweep_stores import put_point, put_sweep
+
+SWEEP = "20261123-101502-fit-7f3a"
+OLDER = "20261122-101502-fit-0000"
+
+
+@pytest.fixture
+def sweep(place: Place) -> str:
+    """A sweep of six points: one failed, one open, and an older sweep beside it."""
+    put_sweep(place.store, [Point(parameters={"beta": 1})], OLDER)
+    made = put_sweep(place.store, [Point(parameters={"alpha": index / 10}) for index in range(6)], SWEEP)
+    for index in range(5):
+        failed = index == 3
+        put_point(
+            place.store,
+            made,
+            index,
+            State.FAILED if failed else State.SUCCEEDED,
+            records={} if failed else {"rmse": index / 4, "note": "=1+1", "escape": "\x1b[2J!"},
+            message="Cell 3 raised ValueError: no" if failed else "Every cell was executed.",
+        )
+    return SWEEP
+
+
+def test_failures_come_first(place: Place, sweep: str) -> None:
+    done = place.cli("results", sweep)
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["POINT", "alpha", "rmse", "note", "escape", "STATE", "TOOK"]
+    assert [line.split()[0] for line in lines[1:]] == ["3", "0", "1", "2", "4", "5"]
+    assert lines[-1].split() == ["5", "0.5", "open"]
+    assert "\x1b" not in done.out
+    assert "6 points: 4 succeeded, 1 failed, 1 open" in done.err
+    assert "✗ point 3: Cell 3 raised ValueError: no" in done.err
+
+
+def test_the_last_sweep_is_meant_and_a_beginning_is_enough(place: Place, sweep: str) -> None:
+    assert place.cli("results").out == place.cli("results", sweep).out
+    assert place.cli("results", "20261122").out.splitlines()[0].split()[1] == "beta"
+    both = place.cli("results", "2026112", code=None)
+    assert both.code != 0
+    assert "2 runs begin with" in both.err
+
+
+def test_a_narrow_terminal_gets_what_fits(place: Place, sweep: str) -> None:
+    done = place.cli("results", sweep, environ={"COLUMNS": "48"})
+    assert max(len(line) for line in done.out.splitlines()) <= 48
+    assert "do not fit here (note, escape)" in done.err or "does not fit here (escape)" in done.err
+
+
+def test_files_and_stdout(place: Place, sweep: str) -> None:
+    done = place.cli("results", sweep, "--csv", "table.csv")
+    assert done.out == "table.csv\n"
+    written = (place.root / "table.csv").read_text()
+    assert place.cli("results", sweep, "--csv", "-").out == written
+    rows = list(csv.DictReader(io.StringIO(written)))
+    assert [row["note"] for row in rows][:1] == ["'=1+1"]
+    assert place.cli("results", sweep, "--json").json()["states"] == {"succeeded": 4, "failed": 1, "open": 1}
+    page = place.cli("results", sweep, "--html", "-").out
+    assert page.startswith("<!doctype html>")
+    assert place.cli("results", sweep, "--csv", "no/such/folder.csv", code=None).code != 0
+
+
+def test_there_is_nothing_yet(place: Place) -> None:
+    done = place.cli("results", code=None)
+    assert done.code != 0
+    assert "There are no sweeps yet." in done.err
+
+
+def test_fifty_points_unless_all_are_asked_for(place: Place) -> None:
+    made = put_sweep(place.store, [Point(parameters={"n": index}) for index in range(60)], SWEEP)
+    for index in range(60):
+        put_point(place.store, made, index)
+    done = place.cli("results")
+    assert len(done.out.splitlines()) == 51
+    assert f"The first 50; all of them with: dayfly results {SWEEP} --all" in done.err
+    assert len(place.cli("results", "--all").out.splitlines()) == 61

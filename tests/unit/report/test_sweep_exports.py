@@ -1,0 +1,147 @@
+"""The table of a sweep for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dayfly.errors import MissingExtraError
+from dayfly.report.sweep_columns import columns_of
+from dayfly.report.sweep_exports import to_csv, to_json, to_parquet
+from dayfly.runs.state import State
+from dayfly.runs.store import open_store
+from dayfly.runs.sweep import Point
+from dayfly.runs.sweep_results import SweepTable, load_table
+from tests.unit.runs.sweep_stores import SWEEP_ID, put_point, put_sweep
+
+
+def make_table(
+    records: list[dict[str, Any]], parameters: list[dict[str, Any]] | None = None, message: str = ""
+) -> SweepTable:
+    """A sweep whose points recorded this; the last one failed where there is a message."""
+    store = open_store("memory://")
+    given = parameters or [{"alpha": index / 10} for index in range(len(records))]
+    sweep = put_sweep(store, [Point(parameters=each) for each in given])
+    for index, each in enumerate(records):
+        failed = bool(message) and index == len(records) - 1
+        state = State.FAILED if failed else State.SUCCEEDED
+        put_point(store, sweep, index, state, records=each, message=message or "Every cell was executed.")
+    return load_table(store, SWEEP_ID)
+
+
+def rows_of(table: SweepTable) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def test_csv_has_parameters_records_and_the_end() -> None:
+    first, second = rows_of(make_table([{"rmse": 0.5}, {"rmse": 0.25, "n": 3}]))
+    assert (first["point"], first["alpha"], first["rmse"], first["n"]) == ("0", "0.0", "0.5", "")
+    assert (second["alpha"], second["n"], second["state"], second["duration_s"]) == (
+        "0.1",
+        "3",
+        "succeeded",
+        "5.0",
+    )
+    assert second["run_id"] == f"{SWEEP_ID}.1"
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff20"])
+def test_text_that_a_spreadsheet_would_execute_is_text(begin: str) -> None:
+    text = f"{begin}HYPERLINK(1)"
+    (row,) = rows_of(make_table([{"x": text, f"{begin}name": 1}]))
+    assert row["x"] == f"'{text}"
+    assert row[f"'{begin}name"] == "1"
+
+
+def test_numbers_stay_numbers_and_lists_are_json() -> None:
+    records = {
+        "a": -1.5,
+        "b": -3,
+        "c": float("nan"),
+        "d": float("-inf"),
+        "e": [1, "x"],
+        "f": True,
+        "g": 'a,"b',
+    }
+    (row,) = rows_of(make_table([records]))
+    assert [row[name] for name in "abcd"] == ["-1.5", "-3", "NaN", "-Infinity"]
+    assert math.isnan(float(row["c"]))
+    assert json.loads(row["e"]) == [1, "x"]
+    assert (row["f"], row["g"]) == ("true", 'a,"b')
+
+
+def test_two_columns_never_share_a_name() -> None:
+    table = make_table([{"alpha": 1, "state": 2, "point": 3}], [{"alpha": 0, "state": "x"}])
+    names = [column.name for column in columns_of(table)]
+    assert len(names) == len(set(names))
+    (row,) = rows_of(table)
+    assert (row["alpha"], row["record.alpha"]) == ("0", "1")
+    assert (row["parameter.state"], row["record.state"], row["state"]) == ("x", "2", "succeeded")
+    assert (row["point"], row["record.point"]) == ("0", "3")
+
+
+def test_json_is_strict() -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    table = make_table([{"a": float("nan"), "b": [float("inf")]}, {}], message="Cell 3 raised")
+    said = json.loads(to_json(table), parse_constant=refuse)
+    assert said["points"][0]["records"] == {"a": "NaN", "b": ["Infinity"]}
+    assert said["states"] == {"succeeded": 1, "failed": 1}
+    assert said["points"][1]["message"] == "Cell 3 raised"
+    assert (said["sweep_id"], said["count"]) == (SWEEP_ID, 2)
+
+
+class Arrow:
+    """pyarrow, as far as it is asked: notes the columns, with their types."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, tuple[str, list[Any]]] = {}
+
+    def __getattr__(self, kind: str) -> Any:
+        return lambda: kind
+
+    def array(self, values: list[Any], type: str) -> tuple[str, list[Any]]:  # noqa: A002 -- its name there
+        return type, values
+
+    def table(self, arrays: dict[str, tuple[str, list[Any]]]) -> object:
+        self.columns = arrays
+        return arrays
+
+
+def test_parquet_has_types() -> None:
+    arrow = Arrow()
+    written: list[object] = []
+
+    def write(table: object, sink: io.BytesIO) -> None:
+        written.append(table)
+        sink.write(b"PAR1")
+
+    found = {"pyarrow": arrow, "pyarrow.parquet": SimpleNamespace(write_table=write)}
+    records = [
+        {"whole": 1, "mixed": 1, "odd": 1, "text": "x", "flag": True, "huge": 1 << 70},
+        {"whole": 2, "mixed": 0.5, "odd": "x", "flag": False, "list": [1]},
+    ]
+    assert to_parquet(make_table(records), found.__getitem__) == b"PAR1"
+    assert written == [arrow.columns]
+    assert arrow.columns["whole"] == ("int64", [1, 2])
+    assert arrow.columns["mixed"] == ("float64", [1.0, 0.5])
+    assert arrow.columns["odd"] == ("string", ["1", '"x"'])
+    assert arrow.columns["text"] == ("string", ["x", None])
+    assert arrow.columns["flag"] == ("bool_", [True, False])
+    assert arrow.columns["huge"] == ("string", [str(1 << 70), None])
+    assert arrow.columns["list"] == ("string", [None, "[1]"])
+
+
+def test_without_pyarrow_it_says_what_to_do() -> None:
+    def find(name: str) -> Any:
+        raise ImportError(name)
+
+    with pytest.raises(MissingExtraError, match="pip install pyarrow"):
+        to_parquet(make_table([{}]), find)
