@@ -13,9 +13,18 @@ from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from dayfly.backends.stores import Stores
+from dayfly.backends.sweep_listing import list_with_sweeps
 from dayfly.errors import DayflyError, RunNotFoundError, StoreError
 from dayfly.runs import ids
-from dayfly.runs.catalog import RunSummary, choose_id, find_run_id, ids_starting_with, list_runs, no_runs
+from dayfly.runs.catalog import (
+    RunSummary,
+    choose_id,
+    find_run_id,
+    ids_starting_with,
+    list_runs,
+    newest_id,
+    no_runs,
+)
 from dayfly.runs.store import Store
 
 ANSWERS_WITHIN_S = 10.0
@@ -87,13 +96,16 @@ def list_everywhere(
     newest: int | None = None,
     now: datetime | None = None,
     within_s: float = ANSWERS_WITHIN_S,
+    as_sweeps: bool = False,
 ) -> Listing:
     """The runs of both stores as one list, newest first; only the `newest` so many when given.
 
-    Raises StoreError when the local store cannot be read. The other one is listed meanwhile.
+    With `as_sweeps`, a sweep is listed in place of its runs. Raises StoreError when the local store cannot
+    be read. The other one is listed meanwhile.
     """
-    question = _ask_cloud(stores, lambda cloud: list_runs(cloud, newest=newest, now=now))
-    found = _placed(list_runs(stores.local, newest=newest, now=now), "local")
+    listed = list_with_sweeps if as_sweeps else list_runs
+    question = _ask_cloud(stores, lambda cloud: listed(cloud, newest=newest, now=now))
+    found = _placed(listed(stores.local, newest=newest, now=now), "local")
     unheard: DayflyError | None = None
     if question is not None:
         try:
@@ -135,15 +147,19 @@ def find_everywhere(stores: Stores, name: str, *, within_s: float = ANSWERS_WITH
 
 
 def _find_last(stores: Stores, within_s: float) -> Found:
-    listing = list_everywhere(stores, newest=1, within_s=within_s)
-    if not listing.runs:
-        if listing.unheard is not None:
-            raise listing.unheard
+    question = _ask_cloud(stores, newest_id)
+    here, there, unheard = newest_id(stores.local), None, None
+    try:
+        there = question.answer(within_s) if question is not None else None
+    except DayflyError as error:
+        if here is None:
+            raise
+        unheard = error
+    found = max((each for each in (here, there) if each is not None), key=ids.age, default=None)
+    if found is None:
         raise no_runs(_both(stores, None))
-    run = listing.runs[0]
-    here = [run.summary.run_id] if run.where == "local" else []
-    store = _having(stores, run.summary.run_id, here)
-    return Found(run_id=run.summary.run_id, store=store, unheard=listing.unheard)
+    store = _having(stores, found, [here] if here is not None else [])
+    return Found(run_id=found, store=store, unheard=unheard)
 
 
 def _having(stores: Stores, run_id: str, here: list[str]) -> Store:

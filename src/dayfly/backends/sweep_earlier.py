@@ -9,10 +9,10 @@ from functools import cached_property
 
 from dayfly.errors import DamagedFileError, RunNotFoundError
 from dayfly.runs import ids, layout
-from dayfly.runs.model import parse_model
 from dayfly.runs.state import State
 from dayfly.runs.store import Store
-from dayfly.runs.sweep import Point, SweepRequest, decode_points, point_identity
+from dayfly.runs.sweep import Point, SweepRequest, point_identity
+from dayfly.runs.sweep_results import load_sweep
 from dayfly.runs.sweep_states import Attempt, list_attempts
 
 
@@ -41,32 +41,6 @@ def identities_of(base: str, sweep: SweepRequest, points: Sequence[Point]) -> li
     return [point_identity(base, sweep.run.parameters, point) for point in points]
 
 
-def load_sweep(store: Store, sweep_id: str) -> SweepRequest:
-    """The request of a sweep. Raises RunNotFoundError and DamagedFileError."""
-    content = store.get(layout.sweep_key(sweep_id, layout.SWEEP))
-    if content is None:
-        raise RunNotFoundError(
-            f"There is no sweep {sweep_id!r}.",
-            why=f"The store {store.url} has none of that id.",
-            hint="See what there is with: dayfly ps --all",
-        )
-    return parse_model(SweepRequest, content, f"{layout.SWEEP} of {sweep_id}")
-
-
-def load_points(store: Store, sweep: SweepRequest) -> list[Point]:
-    """The points of a sweep, which are as they were when it was made. Raises DamagedFileError."""
-    import hashlib
-
-    content = store.get(layout.sweep_key(sweep.sweep_id, layout.POINTS)) or b""
-    if hashlib.sha256(content).hexdigest() != sweep.points_sha256:
-        raise DamagedFileError(
-            f"{layout.POINTS} of {sweep.sweep_id} is damaged.",
-            why="It is not what it was when the sweep was made.",
-            hint=f"Remove the sweep with: dayfly rm {sweep.sweep_id}",
-        )
-    return list(decode_points(content))
-
-
 def find_earlier(store: Store, base: str, *, now: datetime | None = None) -> list[Earlier]:
     """The sweeps with this base, newest first: one LIST, and two GETs and a listing for each.
 
@@ -77,8 +51,7 @@ def find_earlier(store: Store, base: str, *, now: datetime | None = None) -> lis
     found = []
     for sweep_id in sorted(names, key=ids.age, reverse=True):
         try:
-            sweep = load_sweep(store, sweep_id)
-            points = load_points(store, sweep)
+            sweep, points = load_sweep(store, sweep_id)
         except (RunNotFoundError, DamagedFileError):
             continue
         found.append(Earlier(sweep, points, list_attempts(store, sweep_id, sweep.count, now=now)))

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 from dayfly.backends.sweep_creation import ask_sweep_to_stop, asked_to_stop, pool_alive
-from dayfly.backends.sweep_earlier import load_points, load_sweep
 from dayfly.errors import RunConflictError, RunNotFoundError
 from dayfly.runs.catalog import TAKE_UP_WITHIN
 from dayfly.runs.follow import FAR, pace_of
@@ -19,6 +18,7 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest
+from dayfly.runs.sweep_results import load_sweep
 from dayfly.runs.sweep_states import SETTLED, Attempt, ask_again, list_attempts, load_again, open_points
 
 _A_LISTING = 1000
@@ -107,15 +107,19 @@ class Sweep:
     sweep_id: str
     store: Store
 
-    @cached_property
+    @property
     def request(self) -> SweepRequest:
         """What was asked. Raises RunNotFoundError."""
-        return load_sweep(self.store, self.sweep_id)
+        return self._asked[0]
 
-    @cached_property
+    @property
     def points(self) -> list[Point]:
         """The points, in order."""
-        return load_points(self.store, self.request)
+        return self._asked[1]
+
+    @cached_property
+    def _asked(self) -> tuple[SweepRequest, list[Point]]:
+        return load_sweep(self.store, self.sweep_id)
 
     def parameters(self, index: int) -> dict[str, Any]:
         """All parameters of a point, those that the points share among them."""

@@ -13,6 +13,8 @@ _COMMANDS = {
     "init": ("init", "init"),
     "run": ("run", "run"),
     "rerun": ("run", "rerun"),
+    "sweep": ("sweep", "sweep"),
+    "retry": ("sweep", "retry"),
     "attach": ("run", "attach"),
     "inspect": ("inspection", "inspect"),
     "ps": ("look", "ps"),

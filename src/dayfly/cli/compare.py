@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dayfly.cli.options import JsonOption, LocalOption, RunArgument, StoreOption, find_run
+from dayfly.cli.options import JsonOption, LocalOption, RunArgument, StoreOption, find_named, find_run
 
 
 def open_run(
@@ -51,10 +51,19 @@ def fetch(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Copy the executed notebook and the outputs into a directory. Nothing is overwritten unasked."""
+    """Copy the executed notebook and the outputs into a directory. Nothing is overwritten unasked.
+
+    Of a sweep: one folder for each point that has ended.
+    """
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.runs.fetching import fetch_run
 
-    run = find_run(name, store, local=local)
+    run = find_named(name, store, local=local)
+    if isinstance(run, Sweep):
+        from dayfly.cli.sweep_manage import fetch_sweep
+
+        fetch_sweep(run, directory or Path(run.sweep_id), overwrite=force)
+        return
     for path in fetch_run(run.store, run.run_id, directory or Path(run.run_id), overwrite=force):
         typer.echo(str(path))
 

@@ -14,6 +14,7 @@ from dayfly.cli.options import (
     LocalOption,
     RunArgument,
     StoreOption,
+    find_named,
     find_run,
     open_aws_of_project,
     open_stores,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from dayfly.backends.everywhere import PlacedRun
     from dayfly.backends.stores import Stores
+    from dayfly.runs.catalog import RunSummary
     from dayfly.runs.run import Run
     from dayfly.runs.state import State
 
@@ -41,13 +43,16 @@ def ps(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """List runs, newest first: those on this machine, and those of the project's machines in AWS."""
+    """List runs, newest first: those on this machine, and those of the project's machines in AWS.
+
+    A sweep is one line, with how many of its points are done.
+    """
     from dayfly.backends.everywhere import list_everywhere
 
     stores = open_stores(store, local=local)
     wanted = parse_state(state)
     newest = None if everything or wanted else _NEWEST
-    listing = list_everywhere(stores, newest=newest)
+    listing = list_everywhere(stores, newest=newest, as_sweeps=True)
     if listing.unheard is not None:
         tell_unheard(listing.unheard)
     runs = [run for run in listing.runs if wanted in {None, run.summary.state}]
@@ -69,6 +74,7 @@ def _to_json(run: PlacedRun) -> dict[str, Any]:
         "requested": summary.requested.isoformat(),
         "updated": summary.updated.isoformat(),
         "where": run.where,
+        **({"sweep": vars(summary.counts)} if summary.counts is not None else {}),
     }
 
 
@@ -81,6 +87,7 @@ def _print_runs(runs: list[PlacedRun], stores: Stores, wanted: State | None) -> 
         return
     now = datetime.now(UTC)
     two = stores.open_cloud is not None
+    sweeps = any(run.summary.counts is not None for run in runs)
     rows = []
     for run in runs:
         summary = run.summary
@@ -93,9 +100,19 @@ def _print_runs(runs: list[PlacedRun], stores: Stores, wanted: State | None) -> 
                 *([run.where] if two else []),
                 format_when(summary.requested, now),
                 format_duration(took.total_seconds()),
+                *([_counts_of(summary)] if sweeps else []),
             ]
         )
-    print_table(["RUN", "STATE", *(["WHERE"] if two else []), "STARTED", "TOOK"], rows)
+    headings = ["RUN", "STATE", *(["WHERE"] if two else []), "STARTED", "TOOK"]
+    print_table([*headings, *(["POINTS"] if sweeps else [])], rows)
+
+
+def _counts_of(summary: RunSummary) -> str:
+    """`40/60 done, 2 failed` of a sweep."""
+    counts = summary.counts
+    if counts is None:
+        return ""
+    return f"{counts.done}/{counts.points} done" + (f", {counts.failed} failed" if counts.failed else "")
 
 
 def parse_state(text: str | None) -> State | None:
@@ -119,14 +136,24 @@ def show(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Show everything about one run: state, cells with times, why it failed, what to do next."""
+    """Show everything about one run: state, cells with times, why it failed, what to do next.
+
+    Of a sweep: how many points are in which state, then each point, those that failed first.
+    """
+    from dayfly.backends.sweep_view import Sweep
+
+    found = find_named(name, store, local=local)
+    if isinstance(found, Sweep):
+        from dayfly.cli.sweep_details import print_sweep_details
+
+        print_sweep_details(found, as_json=as_json)
+        return
     from dayfly.cli.details import print_details, to_json
 
-    run = find_run(name, store, local=local)
     if as_json:
-        typer.echo(json.dumps(to_json(run, open_aws_of_project), indent=1))
+        typer.echo(json.dumps(to_json(found, open_aws_of_project), indent=1))
     else:
-        print_details(run, open_aws_of_project)
+        print_details(found, open_aws_of_project)
 
 
 def logs(

@@ -11,7 +11,7 @@ from dayfly.cli.options import (
     LocalOption,
     RunArgument,
     StoreOption,
-    find_run,
+    find_named,
     open_aws_of_project,
     open_store_from,
 )
@@ -22,6 +22,7 @@ from dayfly.runs.asker import user_name
 if TYPE_CHECKING:
     from dayfly.aws.client import Aws
     from dayfly.aws.stacks import StackEvent
+    from dayfly.runs.catalog import RunSummary
     from dayfly.runs.run import Run
     from dayfly.runs.state import State
     from dayfly.runs.store import Store
@@ -39,14 +40,20 @@ def stop(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Interrupt a run, save what there is, and end it as cancelled; or end a machine of `dayfly machines`."""
+    """Interrupt a run or a sweep, save what there is, and end it as cancelled; or end a machine."""
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.errors import RunNotFoundError
 
     try:
-        run = find_run(name, store, local=local)
+        run = find_named(name, store, local=local)
     except RunNotFoundError:
         if name == "last" or local or store is not None or not _stop_machine(name):
             raise
+        return
+    if isinstance(run, Sweep):
+        from dayfly.cli.sweep_manage import stop_sweep
+
+        stop_sweep(run, wait=wait)
         return
     state = run.state
     machine = run.request.backend == "ec2" and (now or (state is not None and state.ended))
@@ -147,13 +154,19 @@ def rm(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Remove runs that have ended, with all their files."""
+    """Remove runs that have ended, with all their files; a sweep goes with all its runs."""
+    from dayfly.backends.sweep_removal import remove_sweep
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.runs.removal import remove_run
 
-    runs = [find_run(name, store, local=local) for name in names]
-    for run in runs:
-        remove_run(run.store, run.run_id)
-        typer.echo(run.run_id)
+    found = [find_named(name, store, local=local) for name in names]
+    for each in found:
+        if isinstance(each, Sweep):
+            remove_sweep(each.store, each.sweep_id)
+            typer.echo(each.sweep_id)
+        else:
+            remove_run(each.store, each.run_id)
+            typer.echo(each.run_id)
 
 
 def prune(
@@ -164,14 +177,11 @@ def prune(
     store: StoreOption = None,
 ) -> None:
     """Remove runs that ended and are older than a duration, and snapshots that no run needs any more."""
-    from contextlib import suppress
     from datetime import timedelta
 
+    from dayfly.backends.sweep_listing import list_with_sweeps
     from dayfly.cli.look import parse_state
-    from dayfly.errors import RunNotFoundError
     from dayfly.project.units import parse_duration
-    from dayfly.runs.catalog import list_runs
-    from dayfly.runs.removal import remove_run
 
     try:
         age = timedelta(seconds=parse_duration(older_than))
@@ -181,7 +191,7 @@ def prune(
     limit = datetime.now(UTC) - age
     chosen = [
         run
-        for run in list_runs(opened)
+        for run in list_with_sweeps(opened)
         if run.requested < limit and run.state is not None and run.state.ended and wanted in {None, run.state}
     ]
     if not chosen:
@@ -190,13 +200,33 @@ def prune(
         return
     if not dry_run and not yes:
         typer.confirm(f"Remove {len(chosen)} runs from {opened.url}?", abort=True, err=True)
+    removed = 0
     for run in chosen:
-        if not dry_run:
-            with suppress(RunNotFoundError):  # somebody else has removed it meanwhile
-                remove_run(opened, run.run_id)
-        typer.echo(run.run_id)
-    to_stderr(f"{'Would remove' if dry_run else 'Removed'} {len(chosen)} runs.")
+        if dry_run or _remove(opened, run):
+            typer.echo(run.run_id)
+            removed += 1
+    to_stderr(f"{'Would remove' if dry_run else 'Removed'} {removed} runs.")
     _prune_snapshots(opened, dry_run=dry_run)
+
+
+def _remove(opened: Store, run: RunSummary) -> bool:
+    """Remove a run or a whole sweep; False, with a word, for a sweep that a younger one needs."""
+    from contextlib import suppress
+
+    from dayfly.backends.sweep_removal import remove_sweep
+    from dayfly.errors import RunConflictError, RunNotFoundError
+    from dayfly.runs.removal import remove_run
+
+    with suppress(RunNotFoundError):  # somebody else has removed it meanwhile
+        if run.counts is None:
+            remove_run(opened, run.run_id)
+            return True
+        try:
+            remove_sweep(opened, run.run_id)
+        except RunConflictError as error:
+            to_stderr(f"{run.run_id} stays. {error.what}")
+            return False
+    return True
 
 
 def _prune_snapshots(opened: Store, *, dry_run: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dayfly.cli import run_options as options
-from dayfly.cli.options import RunArgument, StoreOption, find_run
+from dayfly.cli.options import RunArgument, StoreOption, find_named, find_run
 from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
@@ -198,10 +198,16 @@ def attach(
     as_json: options.EventsOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Watch a run that was started elsewhere or with --detach. Ctrl-C stops watching, not the run."""
+    """Watch a run or sweep that was started elsewhere or with --detach. Ctrl-C stops watching, no more."""
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.cli.leaving import watch_or_leave
     from dayfly.cli.summary import exit_with
 
-    found = find_run(name, store)
+    found = find_named(name, store)
+    if isinstance(found, Sweep):
+        from dayfly.cli.sweep import watch_or_leave_sweep
+
+        watch_or_leave_sweep(found, quiet=quiet, as_json=as_json)
+        return
     state = watch_or_leave(found, quiet=quiet, as_json=as_json)
     exit_with(found, state, quiet=quiet or as_json)

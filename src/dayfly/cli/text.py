@@ -19,7 +19,7 @@ _ESCAPES = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
-_COLOURS = {
+COLOURS = {
     State.SUCCEEDED: typer.colors.GREEN,
     State.FAILED: typer.colors.RED,
     State.TIMED_OUT: typer.colors.RED,
@@ -53,7 +53,7 @@ def style_state(state: State | None) -> str:
     """A state, coloured where the terminal can."""
     if state is None:
         return "unknown"
-    return typer.style(str(state), fg=_COLOURS.get(state, typer.colors.CYAN))
+    return typer.style(str(state), fg=COLOURS.get(state, typer.colors.CYAN))
 
 
 def format_duration(seconds: float) -> str:

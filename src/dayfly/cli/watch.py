@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Protocol
 
 from dayfly.backends.processes import Execution
 from dayfly.cli.progress import TAIL_BYTES, Progress
@@ -32,7 +33,8 @@ def watch_process(run: Run, process: Execution, view: View) -> State | None:
     """Watch a run of this command's own until its process has ended; Ctrl-C ends the run."""
     progress = Progress(began=datetime.now(UTC))
     events, log = EventReader(run.store, run.run_id), ChunkReader(run.store, _log_key(run))
-    with _interrupting(process, view):
+    notice = "Interrupting the run and saving what there is; Ctrl-C again to kill it."
+    with interrupting(process, view, notice):
         ended = False
         while not ended:
             ended = process.wait(_REFRESH_S)
@@ -49,16 +51,23 @@ def watch_process(run: Run, process: Execution, view: View) -> State | None:
     return State.NEVER_STARTED if state is State.REQUESTED else state
 
 
+class Noticing(Protocol):
+    """Whatever tells the person something."""
+
+    def notice(self, text: str) -> None:
+        """Tell it."""
+
+
 @contextmanager
-def _interrupting(process: Execution, view: View) -> Iterator[None]:
-    """Pass on what asks this command to end; the run saves what there is, then we end."""
+def interrupting(process: Execution, view: Noticing, notice: str) -> Iterator[None]:
+    """Pass on what asks this command to end, with a word to the person: what runs saves what there is."""
     asked = 0
 
     def pass_on(number: int, _: FrameType | None) -> None:
         nonlocal asked
         asked += 1
         if asked == 1 and number == signal.SIGINT:
-            view.notice("Interrupting the run and saving what there is; Ctrl-C again to kill it.")
+            view.notice(notice)
         process.interrupt()
 
     # What whoever started us wants ignored (nohup, a job in the background) stays ignored.

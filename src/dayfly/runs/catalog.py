@@ -29,6 +29,15 @@ _BEFORE_RUNNER = {State.REQUESTED, State.PROVISIONING, State.BOOTING, State.PULL
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepCounts:
+    """How many points a sweep has, how many of them are settled, and how many of these failed."""
+
+    points: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """A run as a listing knows it. `state` is None when it cannot be known. Times are UTC."""
 
@@ -36,6 +45,8 @@ class RunSummary:
     state: State | None
     requested: datetime
     updated: datetime
+    counts: SweepCounts | None = None
+    """Of a sweep that is listed in place of its runs."""
 
     @property
     def notebook(self) -> str:
@@ -48,14 +59,21 @@ class RunSummary:
         return max(self.updated - self.requested, timedelta())
 
 
-def list_runs(store: Store, *, newest: int | None = None, now: datetime | None = None) -> list[RunSummary]:
+def list_runs(
+    store: Store, *, newest: int | None = None, now: datetime | None = None, of_sweeps: bool = True
+) -> list[RunSummary]:
     """The runs of a store, newest first; only the `newest` so many when given.
 
+    Without `of_sweeps`, those of sweeps are left out, and nobody asks where they stand.
     One LIST for a thousand runs, no GET for a run that has ended. With `newest`, the listing
     begins near the end where run ids make that possible, so its cost does not grow with the store.
     """
     moment = now or datetime.now(UTC)
-    entries = _newest_entries(store, newest, moment) if newest else list(store.list(layout.STATUS))
+    entries = [
+        entry
+        for entry in (_newest_entries(store, newest, moment) if newest else store.list(layout.STATUS))
+        if of_sweeps or ids.sweep_of(_id_of(entry)) is None
+    ]
     entries.sort(key=lambda entry: ids.age(_id_of(entry)), reverse=True)
     summaries = (_summary(store, entry, moment) for entry in entries)
     return list(islice((summary for summary in summaries if summary is not None), newest))
@@ -66,7 +84,9 @@ def _newest_entries(store: Store, newest: int, now: datetime) -> list[Entry]:
     for days in (1, 8, 64, 512):
         since = (now - timedelta(days=days)).strftime("%Y%m%d-%H%M%S")
         entries = list(store.list(layout.STATUS, after=layout.status_key(since)))
-        if sum(ids.is_run_id(_id_of(entry)) for entry in entries) >= newest:
+        found = (_id_of(entry) for entry in entries)
+        # A sweep counts once, however many runs it has: they may be left out.
+        if len({run_id.partition(".")[0] for run_id in found if ids.is_run_id(run_id)}) >= newest:
             return entries
     return list(store.list(layout.STATUS))
 
@@ -151,11 +171,22 @@ def find_run_id(store: Store, name: str) -> str:
     Raises RunNotFoundError, with the candidates when there are several.
     """
     if name == "last":
-        newest = list_runs(store, newest=1)
-        if not newest:
+        newest = newest_id(store)
+        if newest is None:
             raise no_runs(store.url)
-        return newest[0].run_id
+        return newest
     return choose_id(name, ids_starting_with(store, name), store.url)
+
+
+def is_sweep(store: Store, run_id: str) -> bool:
+    """Whether the id is that of a sweep."""
+    return store.exists(layout.sweep_key(run_id, layout.SWEEP))
+
+
+def newest_id(store: Store) -> str | None:
+    """The id of the newest run or sweep; None where there is none."""
+    found = [run.run_id for run in list_runs(store, newest=1, of_sweeps=False)] + find_sweep_ids(store)[-1:]
+    return max(found, key=ids.age, default=None)
 
 
 def choose_id(name: str, candidates: Iterable[str], where: str) -> str:
@@ -192,9 +223,33 @@ def _entries_starting_with(store: Store, prefix: str) -> Iterator[Entry]:
 
 
 def ids_starting_with(store: Store, prefix: str) -> Iterator[str]:
-    """The ids of the runs that begin with `prefix`; none for an empty one."""
+    """The ids of the runs and sweeps that begin with `prefix`; none for an empty one.
+
+    A run of a sweep is named only by what names its point, as `<sweep>.7`: before that, it is the sweep.
+    """
+    whole = "." in prefix
+    sweeps: set[str] = set()
     for entry in _entries_starting_with(store, prefix):
-        yield _id_of(entry)
+        run_id = _id_of(entry)
+        sweep_id, point, _ = run_id.partition(".")
+        if whole or not point:
+            yield run_id
+        elif sweep_id not in sweeps:
+            sweeps.add(sweep_id)
+            yield sweep_id
+    if not whole:
+        yield from (sweep_id for sweep_id in find_sweep_ids(store, prefix) if sweep_id not in sweeps)
+
+
+def find_sweep_ids(store: Store, prefix: str = "") -> list[str]:
+    """The ids of the sweeps that begin with `prefix`, oldest first."""
+    suffix = f"/{layout.SWEEP}"
+    found = (
+        entry.key.removeprefix(f"{layout.SWEEPS}/").removesuffix(suffix)
+        for entry in store.list(layout.SWEEPS)
+        if entry.key.endswith(suffix)
+    )
+    return sorted((each for each in found if each.startswith(prefix) and "/" not in each), key=ids.age)
 
 
 def _starting_with(store: Store, prefix: str, now: datetime) -> Iterator[RunSummary]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dayfly.errors import RunConflictError, StoreError
 from dayfly.runs import layout
-from dayfly.runs.catalog import list_runs, state_of
+from dayfly.runs.catalog import find_sweep_ids, list_runs, state_of
 from dayfly.runs.model import parse_model
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
+from dayfly.runs.sweep import SweepRequest
 
 _BATCH = 1000
 _READERS = 16
@@ -53,6 +54,8 @@ def remove_unused_snapshots(store: Store, *, now: datetime) -> list[str]:
         return []
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         used = set(pool.map(lambda run: _commit_of(store, run.run_id), list_runs(store)))
+        # A sweep needs its commit also for the points that are still to be run.
+        used |= set(pool.map(lambda sweep_id: _commit_of_sweep(store, sweep_id), find_sweep_ids(store)))
     unused = sorted(old - used)
     for start in range(0, len(unused), _BATCH):
         store.delete([layout.snapshot_key(commit) for commit in unused[start : start + _BATCH]])
@@ -65,6 +68,14 @@ def _commit_of(store: Store, run_id: str) -> str:
     if content is None:
         return ""
     snapshot = parse_model(Request, content, f"the request of {run_id}").snapshot
+    return snapshot.commit if snapshot is not None else ""
+
+
+def _commit_of_sweep(store: Store, sweep_id: str) -> str:
+    content = store.get(layout.sweep_key(sweep_id, layout.SWEEP))
+    if content is None:
+        return ""
+    snapshot = parse_model(SweepRequest, content, f"the request of {sweep_id}").run.snapshot
     return snapshot.commit if snapshot is not None else ""
 
 

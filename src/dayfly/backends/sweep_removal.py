@@ -1,0 +1,62 @@
+"""Removing a sweep with all its runs. It can be cut off at any moment and be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from dayfly.backends.sweep_earlier import find_earlier
+from dayfly.backends.sweep_view import Sweep
+from dayfly.errors import RunConflictError, RunNotFoundError
+from dayfly.runs import layout
+from dayfly.runs.catalog import ids_starting_with
+from dayfly.runs.removal import remove_run
+from dayfly.runs.store import Store
+
+_BATCH = 1000
+
+
+def remove_sweep(store: Store, sweep_id: str) -> int:
+    """Remove a sweep whole; returns how many runs went with it.
+
+    Raises RunNotFoundError, and RunConflictError while it is at work, or while its runs stand for points of
+    another sweep. What names the sweep goes last.
+    """
+    sweep = Sweep(sweep_id, store)
+    overview = sweep.look()
+    if not overview.state.ended:
+        raise RunConflictError(
+            f"The sweep {sweep_id} has not ended ({overview.state}).",
+            hint=f"End it first with: dayfly stop {sweep_id}",
+        )
+    needed = next(_needed_by(store, sweep), None)
+    if needed is not None:
+        raise RunConflictError(
+            f"Runs of the sweep {sweep_id} stand for points of {needed}.",
+            why="That sweep would lose them.",
+            hint=f"Remove it first: dayfly rm {needed}",
+        )
+    runs = list(ids_starting_with(store, f"{sweep_id}."))
+    for run_id in runs:
+        with suppress(RunNotFoundError):
+            remove_run(store, run_id)
+    store.delete([layout.sweep_base_key(sweep.request.base, sweep_id)])
+    last = layout.sweep_key(sweep_id, layout.SWEEP)
+    keys = [entry.key for entry in store.list(layout.sweep_key(sweep_id, "").rstrip("/"))]
+    rest = [key for key in keys if key != last]
+    for start in range(0, len(rest), _BATCH):
+        store.delete(rest[start : start + _BATCH])
+    store.delete([last])
+    directory = store.path(layout.sweep_key(sweep_id, ""))
+    if directory is not None:
+        for folder in (*(each for each in directory.glob("*/")), directory):
+            with suppress(OSError):
+                folder.rmdir()
+    return len(runs)
+
+
+def _needed_by(store: Store, sweep: Sweep) -> Iterator[str]:
+    """The other sweeps in which runs of this one stand for points."""
+    for other in find_earlier(store, sweep.request.base):
+        if any((point.run or "").startswith(f"{sweep.sweep_id}.") for point in other.points):
+            yield other.sweep.sweep_id

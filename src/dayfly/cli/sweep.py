@@ -1,0 +1,267 @@
+"""`dayfly sweep` and `dayfly retry`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dayfly.cli import run_options as options
+from dayfly.cli import sweep_options
+from dayfly.cli.options import LocalOption, StoreOption
+from dayfly.cli.streams import replace_broken_streams
+from dayfly.cli.sweep_names import SweepArgument, find_sweep
+from dayfly.cli.text import to_stderr
+from dayfly.runs.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dayfly.backends.asked import BackendName
+    from dayfly.backends.creation import Submission
+    from dayfly.backends.sweep_plan import SweepPlan, SweepWish
+    from dayfly.backends.sweep_start import Begun
+    from dayfly.backends.sweep_view import Sweep
+    from dayfly.project.load import Project
+    from dayfly.runs.store import Store
+
+
+def sweep(
+    notebook: options.NotebookArgument,
+    parameter: sweep_options.PairOption = [],  # noqa: B006 -- Typer copies it
+    file: sweep_options.GridOption = None,
+    zipped: sweep_options.ZipOption = False,
+    sample: sweep_options.SampleOption = None,
+    seed: sweep_options.SeedOption = 0,
+    force: sweep_options.ForceOption = False,
+    on: sweep_options.OnOption = "local",
+    commit: options.CommitOption = None,
+    dirty: options.DirtyOption = False,
+    allow_unknown: options.AllowUnknownOption = False,
+    detach: options.DetachOption = False,
+    dry_run: options.DryRunOption = False,
+    quiet: options.QuietOption = False,
+    as_json: options.EventsOption = False,
+    instance: options.InstanceOption = None,
+    arch: options.ArchOption = None,
+    spot: options.SpotOption = None,
+    disk: options.DiskOption = None,
+    max_cost: sweep_options.MaxCostOption = None,
+    yes: options.YesOption = False,
+    jobs: sweep_options.JobsOption = None,
+    retries: sweep_options.RetriesOption = None,
+    timeout: sweep_options.TimeoutOption = None,
+    cell_timeout: options.CellTimeoutOption = None,
+    grace: options.GraceOption = None,
+    kernel: options.KernelOption = None,
+    kernel_transport: options.KernelTransportOption = None,
+    python: options.PythonOption = None,
+    cwd: options.CwdOption = None,
+    outputs: options.OutputsOption = None,
+    output_limit: options.OutputLimitOption = None,
+    allow_errors: options.AllowErrorsOption = None,
+    cpus: options.CpusOption = None,
+    memory: options.MemoryOption = None,
+    gpus: options.GpusOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a notebook many times, once for each point of a grid of parameters.
+
+    The same points again go on with the same sweep: what has succeeded is not run twice. The exit code is 0
+    when every point succeeded, 10 when one failed, 11 when one timed out, 12 or 13 when the sweep was
+    stopped or interrupted. Ctrl-C ends a sweep on this computer; what has ended stays.
+    """
+    from dayfly.backends.asked import Asked
+    from dayfly.backends.stores import open_project_store
+    from dayfly.backends.sweep_plan import SweepWish, plan_sweep
+    from dayfly.backends.sweep_points import Drawing, grid_from_flags
+    from dayfly.cli.asking import ask_about_changes, build_echo
+    from dayfly.project.load import load_project
+
+    grid = grid_from_flags(parameter, file)
+    backend = _backend(on)
+    flags: dict[str, Any] = {
+        "timeout": timeout,
+        "cell_timeout": cell_timeout,
+        "grace": grace,
+        "kernel": kernel,
+        "kernel_transport": kernel_transport,
+        "python": python,
+        "cwd": cwd,
+        "outputs": outputs,
+        "output_limit": output_limit,
+        "allow_errors": allow_errors,
+        "cpus": cpus,
+        "memory": memory,
+        "gpus": gpus,
+        "instance": instance,
+        "arch": arch,
+        "spot": spot,
+        "disk": disk,
+        "max_cost": max_cost,
+        "store": store,
+    }
+    project = load_project(Path.cwd(), os.environ, flags)
+    asked = Asked(
+        notebook=notebook,
+        allow_unknown=allow_unknown,
+        backend=backend,
+        commit=commit,
+        dirty=dirty,
+        on_dirty=ask_about_changes() if notebook != "-" else None,
+        echo=build_echo(quiet=quiet or as_json),
+    )
+    drawing = Drawing(zipped=zipped, sample=sample, seed=seed)
+    wish = _settings(SweepWish(grid=grid, drawing=drawing, force=force), project, jobs=jobs, retries=retries)
+    opened: list[Store] = []
+
+    def open_store(submission: Submission) -> Store:
+        """Where its runs will be, which is where earlier ones are."""
+        target = submission.target
+        opened.append(target.store if target is not None else open_project_store(project, os.environ))
+        return opened[0]
+
+    plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), open_store)
+    if dry_run:
+        from dayfly.cli.sweep_plan import print_sweep_plan
+
+        print_sweep_plan(plan, as_json=as_json)
+        return
+    _begin(plan, opened[0], detach=detach, quiet=quiet, as_json=as_json, yes=yes)
+
+
+def _backend(on: str) -> BackendName:
+    """The backend that `--on` names. Raises UsageError."""
+    from typing import cast, get_args
+
+    from dayfly.backends.asked import BackendName
+    from dayfly.errors import UsageError
+
+    if on in {"local", "docker", "batch"} and on in get_args(BackendName):
+        return cast("BackendName", on)
+    why = "A machine carries one run." if on == "ec2" else ""
+    raise UsageError(
+        f"A sweep cannot run on {on!r}.", why=f"{why} Sweeps run on: local, docker, batch.".strip()
+    )
+
+
+def _settings(wish: SweepWish, project: Project, *, jobs: int | None, retries: int | None) -> SweepWish:
+    """The wish with the project's settings of sweeps where the flags leave them open."""
+    from dataclasses import replace
+
+    settings = getattr(project.settings, "sweep", None)
+    most = project.settings.max_cost
+    return replace(
+        wish,
+        jobs=jobs if jobs is not None else getattr(settings, "jobs", None),
+        retries=retries if retries is not None else getattr(settings, "retries", 0),
+        preload=tuple(getattr(settings, "preload", ())),
+        max_cost=None if most is None else float(most),
+    )
+
+
+def _begin(plan: SweepPlan, store: Store, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
+    from dayfly.backends.sweep_start import begin_sweep, pool_for
+
+    del yes  # asked about in AWS only
+    tell = (lambda _: None) if quiet or as_json else to_stderr
+    tell_plan(plan, tell)
+    begun = begin_sweep(store, plan, os.environ, pool_for(plan.sweep.run.backend))
+    _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+
+
+def tell_plan(plan: SweepPlan, tell: Callable[[str], None]) -> None:
+    """What a user should know before it begins: equal points, what is there already."""
+    from dayfly.cli.sweep_text import describe_points
+
+    count = len(plan.points)
+    if plan.asked > count:
+        tell(f"{describe_points(plan.asked - count)} left out: equal to another one.")
+    for sweep_id, number in plan.there.items():
+        tell(f"{number:,} of {count:,} are there already, in {sweep_id}")
+    before = plan.continues
+    if before is not None:
+        states = [attempt.state for attempt in before.attempts.values()]
+        there = len([s for s in states if s is State.SUCCEEDED]) + plan.there.total()
+        failed = len([s for s in states if s in {State.FAILED, State.TIMED_OUT}])
+        tell(f"Going on with {plan.sweep.sweep_id}: {there:,} of {count:,} are there already.")
+        if failed:
+            tell(f"{failed:,} failed; run these again with: dayfly retry {plan.sweep.sweep_id} --failed")
+
+
+def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
+    """Watch a sweep to its end and exit with its code, or leave it."""
+    from dayfly.backends.sweep_start import wait_until_taken_up
+    from dayfly.cli.sweep_summary import exit_sweep
+    from dayfly.cli.sweep_views import QuietSweepView, choose_sweep_view
+    from dayfly.cli.sweep_watch import watch_sweep
+
+    sweep_, process = begun.sweep, begun.process
+    if begun.busy and not (quiet or as_json):
+        to_stderr(f"A pool is at work on {sweep_.sweep_id} already.")
+    if detach:
+        wait_until_taken_up(begun)
+        typer.echo(sweep_.sweep_id)
+        if not quiet:
+            to_stderr(f"running; follow it with: dayfly attach {sweep_.sweep_id}")
+        return
+    if process is None:
+        watch_or_leave_sweep(sweep_, quiet=quiet, as_json=as_json)
+    try:
+        with choose_sweep_view(sweep_, quiet=quiet, as_json=as_json) as view:
+            overview = watch_sweep(sweep_, process, view)
+    except KeyboardInterrupt:  # before the watching had begun
+        if process is not None:
+            process.interrupt()
+        raise
+    except BrokenPipeError:  # nobody reads what we show: the exit code still tells how it ends
+        replace_broken_streams()
+        overview = watch_sweep(sweep_, process, QuietSweepView())
+    exit_sweep(sweep_, overview, quiet=quiet, as_json=as_json)
+
+
+def watch_or_leave_sweep(sweep_: Sweep, *, quiet: bool, as_json: bool) -> None:
+    """Watch a sweep that another process executes to its end, and exit; after Ctrl-C it goes on."""
+    from dayfly.cli.sweep_summary import exit_sweep
+    from dayfly.cli.sweep_views import choose_sweep_view
+    from dayfly.cli.sweep_watch import watch_sweep
+    from dayfly.cli.watch import DetachedError
+
+    try:
+        with choose_sweep_view(sweep_, quiet=quiet, as_json=as_json) as view:
+            overview = watch_sweep(sweep_, None, view)
+    except DetachedError:
+        to_stderr(f"The sweep goes on. Come back with: dayfly attach {sweep_.sweep_id}")
+        to_stderr(f"End it with: dayfly stop {sweep_.sweep_id}")
+        raise typer.Exit(0) from None
+    exit_sweep(sweep_, overview, quiet=quiet, as_json=as_json)
+
+
+def retry(
+    name: SweepArgument,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that failed or timed out, too.")] = False,
+    detach: options.DetachOption = False,
+    quiet: options.QuietOption = False,
+    as_json: options.EventsOption = False,
+    store: StoreOption = None,
+    local: LocalOption = False,
+) -> None:
+    """Run what is left of a sweep: points that were never begun, lost, interrupted or cancelled.
+
+    With `--failed` also those whose notebook failed, and `S[7]` runs one point again, whatever came of it.
+    """
+    from dayfly.backends.sweep_start import go_on, pool_for
+
+    sweep_, index = find_sweep(name, store, local=local)
+    overview = sweep_.look()
+    chosen = [index] if index is not None else []
+    if failed:
+        chosen += [i for i, s in enumerate(overview.states) if s in {State.FAILED, State.TIMED_OUT}]
+    asked = sweep_.retry(chosen)
+    if not (quiet or as_json):
+        to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
+    begun = go_on(sweep_, os.environ, pool_for(sweep_.request.run.backend))
+    _watch(begun, detach=detach, quiet=quiet, as_json=as_json)

@@ -1,0 +1,93 @@
+"""What is said when a sweep has ended or is left: how many of which, what went wrong, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import typer
+
+from dayfly.backends.sweep_view import Overview, Sweep
+from dayfly.cli.sweep_text import count_states, describe_counts, describe_point, describe_points
+from dayfly.cli.text import SYMBOLS, safe_text, style_state, to_stderr
+from dayfly.runs.run import Run
+from dayfly.runs.state import State
+
+_SHOWN = 5
+
+
+def exit_sweep(sweep: Sweep, overview: Overview, *, quiet: bool, as_json: bool) -> None:
+    """Say how a sweep has ended, and exit with its code: 0 when every point succeeded."""
+    state = overview.state
+    with suppress(BrokenPipeError):
+        if as_json:
+            sys.stdout.write(json.dumps(sweep_event(overview), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        if not (quiet or as_json):
+            print_sweep_summary(sweep, overview)
+        elif state is not State.SUCCEEDED:
+            to_stderr(f"error: the sweep {sweep.sweep_id} {state}: {_plain_counts(overview)}")
+            to_stderr(f"  dayfly show {sweep.sweep_id}")
+    raise typer.Exit(state.exit_code if state.ended else 1)
+
+
+def sweep_event(overview: Overview) -> dict[str, object]:
+    """The whole sweep, for programs."""
+    return {
+        "type": "sweep",
+        "at": datetime.now(UTC).isoformat(),
+        "sweep_id": overview.sweep.sweep_id,
+        "state": overview.state,
+        "points": len(overview.points),
+        "done": overview.done,
+        "reused": overview.reused,
+        "counts": {word.replace(" ", "_"): number for word, number, _ in count_states(overview)},
+    }
+
+
+def print_sweep_summary(sweep: Sweep, overview: Overview) -> None:
+    """The end of a sweep, on stderr."""
+    state = overview.state
+    symbol = SYMBOLS.get(state, "✗" if state.ended else "▸")
+    count = describe_points(len(overview.points))
+    to_stderr(f"{symbol} {style_state(state)} · {count}: {describe_counts(overview)}")
+    for line in failure_lines(sweep, overview, most=_SHOWN):
+        to_stderr(f"  {line}")
+    for number, command in enumerate(next_commands(sweep.sweep_id, overview)):
+        to_stderr(f"  {'next' if number == 0 else '':<10}{command}")
+
+
+def failure_lines(sweep: Sweep, overview: Overview, *, most: int) -> Iterator[str]:
+    """A line for each point that did not end well, with why; the first ones."""
+    wrong = [i for i, state in enumerate(overview.states) if state in _WRONG]
+    for index in wrong[:most]:
+        run_id = overview.run_of(index)
+        result = Run(run_id, sweep.store).result if run_id is not None else None
+        why = (result.message.splitlines() or [""])[0] if result is not None else "It left no result."
+        yield f"{style_state(overview.states[index])}  {describe_point(overview, index)}  {safe_text(why)}"
+    if len(wrong) > most:
+        yield f"and {len(wrong) - most} more: dayfly show {sweep.sweep_id}"
+
+
+_WRONG = {State.FAILED, State.TIMED_OUT, State.LOST, State.NEVER_STARTED}
+
+
+def next_commands(sweep_id: str, overview: Overview) -> list[str]:
+    """The commands that a user is likely to want now."""
+    state = overview.state
+    if not state.ended:
+        return [f"dayfly attach {sweep_id}", f"dayfly stop {sweep_id}"]
+    commands = []
+    if overview.open:
+        left = describe_points(len(overview.open))
+        commands.append(f"dayfly retry {sweep_id}   ({left} left to run)")
+    if overview.failed:
+        commands.append(f"dayfly retry {sweep_id} --failed")
+    return [*commands, f"dayfly results {sweep_id}"]
+
+
+def _plain_counts(overview: Overview) -> str:
+    return ", ".join(f"{number} {word}" for word, number, _ in count_states(overview))
