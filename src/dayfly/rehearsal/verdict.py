@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -85,7 +85,7 @@ def judge(
     output = rehearsal.store.get(layout.run_key(machine_id, layout.OUTPUT))
     return Verdict(
         machine_id=machine_id,
-        state=None if run is None else state_of(run.store, machine_id, now=datetime.now(UTC) + moved_s),
+        state=None if run is None else _state_at(run, datetime.now(UTC) + moved_s),
         reason=str(result.reason) if result is not None else "",
         message=result.message if result is not None else "",
         cells_done=result.cells.executed if result is not None else 0,
@@ -106,6 +106,11 @@ def _run(rehearsal: Rehearsal, machine_id: str) -> Run | None:
     """The run; None for a build or a lab."""
     there = rehearsal.store.exists(layout.run_key(machine_id, layout.REQUEST))
     return Run(machine_id, rehearsal.store) if there else None
+
+
+def _state_at(run: Run, moment: datetime) -> State | None:
+    """Where the run stands for who looks then: it may take the clock to tell that nothing comes any more."""
+    return state_of(replace(run.store, clock=lambda: moment), run.run_id, now=moment)
 
 
 def find_left_over(rehearsal: Rehearsal) -> tuple[str, ...]:
