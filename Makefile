@@ -13,7 +13,7 @@ RUN := uv run --locked
 SECURITY := UV_PROJECT_ENVIRONMENT=.cache/security uv run --locked --only-group security
 TEMPLATES := src/dayfly/aws/templates
 # What runs in images, whose Python may be older than ours.
-IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py)
+IN_IMAGES := $(addprefix src/dayfly/,errors.py runs runner keeper snapshot/unpack.py backends/container_process.py backends/batch_process.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help uv demo machines test check format bench aws-acceptance faults rehearsal docs clean

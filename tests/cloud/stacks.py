@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 
 from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.client import Aws
 from dayfly.aws.names import base_stack_name, bucket_name, machine_stack_name, machine_tags, tag_list
+from dayfly.aws.template import load_template
 from dayfly.rehearsal.emulator import ACCOUNT
 
 PROJECT = "rehearsal"
@@ -19,7 +19,8 @@ IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/dayfly/{PROJECT}@sha256:{'a'
 
 def template(name: str) -> str:
     """`base` or `machine`."""
-    return (files("dayfly.aws") / "templates" / f"{name}.yaml").read_text(encoding="utf-8")
+    found = load_template(name)
+    return found.body if name == "base" else found.text
 
 
 def base_stack(aws: Aws, project: str = PROJECT, **parameters: str) -> BaseStack:

@@ -21,6 +21,7 @@ from dayfly.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_ce.client import CostExplorerClient
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_codecommit.client import CodeCommitClient
@@ -143,6 +144,11 @@ class Aws:
     def pricing(self) -> PricingClient:
         """The price list, which AWS serves in a few regions, for all of them."""
         return cast("PricingClient", self._client("pricing", "us-east-1"))
+
+    @property
+    def batch(self) -> BatchClient:
+        """Queues and jobs of sweeps."""
+        return cast("BatchClient", self._client("batch"))
 
     @property
     def cost_explorer(self) -> CostExplorerClient:

@@ -31,6 +31,7 @@ PARTS = (
     "snapshot/unpack.py",
     "backends/__init__.py",
     "backends/checkout.py",
+    "backends/batch_process.py",
     "backends/container_process.py",
 )
 """What of dayfly goes along: what runs in a container. A change elsewhere makes no image anew."""

@@ -70,7 +70,7 @@ class Request(Model):
     created: AwareDatetime
     notebook: str
     """The notebook's absolute path, or `-` for standard input."""
-    backend: Literal["local", "docker", "ec2"] = "local"
+    backend: Literal["local", "docker", "ec2", "batch"] = "local"
     snapshot: SnapshotSource | None = None
     """None when the notebook runs in the working tree."""
     image: ImageSource | None = None

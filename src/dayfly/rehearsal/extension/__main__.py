@@ -22,6 +22,8 @@ def main() -> None:
     from hypercorn.config import Config
 
     from . import (
+        batch,
+        batch_resources,
         codecommit,
         control,
         discovery,
@@ -37,6 +39,8 @@ def main() -> None:
 
     for part in (
         dispatch,
+        batch,
+        batch_resources,
         instances,
         resources,
         fixes,

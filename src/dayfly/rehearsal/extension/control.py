@@ -9,6 +9,8 @@ POST /_dayfly/quotas       {"quota_code", "value"}
 GET, POST /_dayfly/clock   {"offset_s": absolute} or {"advance_s": more}
 POST /_dayfly/credentials  {"role_arn", "session", "lifetime_s"}: whoever the role trusts
 POST /_dayfly/images       {"repository", "tag", "manifest"}: pushed to the registry
+POST /_dayfly/batch/images {"reference", "image"}: what the engine calls an image of ECR
+POST /_dayfly/batch/lose   {"name", "index"}: the machine of a child that runs breaks
 GET  /_dayfly/instances, /_dayfly/placeholders
 POST /_dayfly/instances/ID/state    {"state": "stopped"|"terminated"|…}
 POST /_dayfly/instances/ID/console  {"text": …}
@@ -24,7 +26,7 @@ from typing import Any
 import ministack.app as ministack
 from ministack.core import responses
 
-from . import codecommit, instances, registry, scheduler
+from . import batch, codecommit, instances, registry, scheduler
 from .sessions import mint
 from .world import WORLD, Fault, NoCapacity
 
@@ -92,6 +94,10 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
             return mint(asked["role_arn"], asked.get("session", "rehearsal"), asked.get("lifetime_s", 3600))
         case "POST", ["images"]:
             return registry.know_image(asked)
+        case "POST", ["batch", "images"]:
+            return batch.IMAGES.update({asked["reference"]: asked["image"]})
+        case "POST", ["batch", "lose"]:
+            return batch.LOSSES.append(asked)
         case "GET", ["instances"]:
             return instances.standing()
         case "GET", ["placeholders"]:
@@ -109,3 +115,4 @@ def _reset() -> None:
     ministack._reset_all_state()
     WORLD.reset()
     codecommit.reset()
+    batch.reset()

@@ -164,6 +164,8 @@ def _tag_rights(kind: str, tags: dict[str, str], by: str) -> list[Right]:
 
 def _tags(listed: Any) -> dict[str, str]:
     """What CloudFormation sets itself (`aws:…`) needs no right."""
+    if isinstance(listed, dict):  # as types of AWS Batch have them
+        return {key: str(value) for key, value in listed.items()}
     return {one["Key"]: one["Value"] for one in listed or [] if not one["Key"].startswith("aws:")}
 
 

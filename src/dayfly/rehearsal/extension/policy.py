@@ -12,6 +12,8 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import ec2, iam, tagging
 
+from . import batch
+
 Context = dict[str, Any]
 _EC2_KINDS = {
     "i": "instance",
@@ -57,6 +59,7 @@ def install() -> None:
                 yield f"arn:aws:ec2:{get_region()}:{get_account_id()}:{kind}/{identifier}", tags
 
     tagging._RESOURCE_TAG_COLLECTORS["ec2"] = ec2_tags
+    tagging._RESOURCE_TAG_COLLECTORS["batch"] = batch.tagged
 
 
 def _arn(  # noqa: C901, PLR0911, PLR0913, PLR0917 -- one case a service
@@ -85,6 +88,8 @@ def _arn(  # noqa: C901, PLR0911, PLR0913, PLR0917 -- one case a service
             return f"arn:aws:ssm:{region}::parameter{names[0]}"
         if asked.get("Names"):
             return f"arn:aws:ssm:{here}:parameter/{str(names[0]).lstrip('/')}"
+    if service == "batch":
+        return batch.resource(path, _json(body), here)
     if service == "codecommit" and (repository := _json(body).get("repositoryName")):
         return f"arn:aws:codecommit:{here}:{repository}"
     if service == "servicequotas" and (code := _json(body).get("QuotaCode")):
