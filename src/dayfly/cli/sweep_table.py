@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dayfly.cli.text import format_duration, print_table, safe_text, style_state, to_stderr
-from dayfly.report.sweep_columns import Column, columns_of
+from dayfly.report.sweep_columns import Column, columns_of, state_words
 from dayfly.runs.sweep_results import PointResult, SweepTable
 
 _ROWS = 50
@@ -90,7 +90,7 @@ def _shorten(text: str) -> str:
 def _print_notes(table: SweepTable, shown: int, left_out: list[Column]) -> None:
     sweep = table.sweep.sweep_id
     counts = [
-        f"{count:,} {'open' if state is None else state.value.replace('_', ' ')}"
+        f"{count:,} {state_words(state)}"
         for state, count in sorted(table.counts.items(), key=lambda item: -item[1])
     ]
     cost = "" if table.cost is None else f" · ${table.cost:.2f} by the time that they ran"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dayfly.runs.state import State
 from dayfly.runs.sweep_results import PointResult, SweepTable
 
 Kind = Literal["point", "parameter", "record", "end"]
@@ -62,3 +63,8 @@ def _column(heading: str, kind: str, name: str) -> Column:
     if kind == "parameter":
         return Column(name=heading, kind="parameter", of=lambda row: row.parameters.get(name))
     return Column(name=heading, kind="record", of=lambda row: row.records.get(name))
+
+
+def state_words(state: State | None) -> str:
+    """A state in words; a point that no run was made of yet is open."""
+    return "open" if state is None else state.value.replace("_", " ")

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dayfly._version import __version__
-from dayfly.report.sweep_columns import Column, columns_of
+from dayfly.report.sweep_columns import Column, columns_of, state_words
 from dayfly.report.sweep_page_plots import collect_plots, render_plots
 from dayfly.report.sweep_page_style import POLICY, SCRIPT, STYLE
 from dayfly.runs import layout
@@ -36,6 +36,9 @@ _KINDS = {
 }
 _SHOWN_POINTS = 40
 _LONGEST = 200
+_LONGEST_REASON = 2000
+_MANY_ROWS = 40
+"""With more, the table scrolls under its heading."""
 _SHOWN_ENDS = ("state", "duration_s", "cost_dollars")
 _HEADINGS = {"duration_s": "took (s)", "cost_dollars": "cost ($)"}
 
@@ -82,19 +85,21 @@ def _head(table: SweepTable, name: str) -> str:
     sweep = table.sweep
     counts = sorted(table.counts.items(), key=lambda item: -item[1])
     bar = "".join(
-        f'<i class="{_kind(state)}" style="flex: {count}" title="{_words(state)}: {count}"></i>'
+        f'<i class="{_kind(state)}" style="flex: {count}" title="{state_words(state)}: {count}"></i>'
         for state, count in counts
     )
     legend = "".join(
-        f'<li><i class="{_kind(state)}"></i><b>{count:,}</b> {_words(state)}</li>' for state, count in counts
+        f'<li><i class="{_kind(state)}"></i><b>{count:,}</b> {state_words(state)}</li>'
+        for state, count in counts
     )
     facts = [f"{sweep.count:,} points", f"asked for {sweep.created:%Y-%m-%d %H:%M} UTC", sweep.run.backend]
     facts += [f"{key} = {_shown(value)}" for key, value in sweep.run.parameters.items()]
     if table.cost is not None:
         facts.append(f"${table.cost:.2f} by the time that they ran")
+    told = _escape(" · ".join(facts))
     return (
         f"<header><h1>{_escape(name)}</h1>"
-        f'<p class="facts"><span class="id">{_escape(sweep.sweep_id)}</span> · {_escape(" · ".join(facts))}</p>'
+        f'<p class="facts"><span class="id">{_escape(sweep.sweep_id)}</span> · {told}</p>'
         f'<div class="states">{bar}</div><ul class="legend">{legend}</ul></header>'
     )
 
@@ -103,20 +108,15 @@ def _kind(state: State | None) -> str:
     return _KINDS.get(state, "going")
 
 
-def _words(state: State | None) -> str:
-    return "open" if state is None else state.value.replace("_", " ")
-
-
 def _reasons(table: SweepTable) -> str:
     """What failed, and why: each message once."""
     items = []
     for message, rows in table.reasons():
         points = ", ".join(str(row.index) for row in rows[:_SHOWN_POINTS])
         more = f" and {len(rows) - _SHOWN_POINTS:,} more" if len(rows) > _SHOWN_POINTS else ""
-        many = "1 point" if len(rows) == 1 else f"{len(rows):,} points"
-        items.append(
-            f"<li><b>{many}</b> <small>{points}{more}</small><pre>{_escape(message[:2000])}</pre></li>"
-        )
+        who = f"Point {points}" if len(rows) == 1 else f"{len(rows):,} points"
+        which = "" if len(rows) == 1 else f" <small>{points}{more}</small>"
+        items.append(f"<li><b>{who}</b>{which}<pre>{_escape(message[:_LONGEST_REASON])}</pre></li>")
     if not items:
         return ""
     return f'<section><h2>What failed</h2><ul class="reasons">{"".join(items)}</ul></section>'
@@ -139,8 +139,9 @@ def _points(store: Store, table: SweepTable, beside: Path | None) -> str:
         + f"<td>{_link(store, row, beside)}</td></tr>"
         for row in rows
     )
+    box = " points-box" if len(rows) > _MANY_ROWS else ""
     return (
-        '<div class="scroll points-box"><table class="points"><thead><tr>'
+        f'<div class="scroll{box}"><table class="points"><thead><tr>'
         f'{heads}<th scope="col"><button type="button">notebook</button></th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -162,7 +163,7 @@ def _range(values: list[Any]) -> tuple[float, float] | None:
 def _cell(column: Column, row: PointResult, spread: tuple[float, float] | None) -> str:
     value = column.of(row)
     if column.name == "state" and column.kind == "end":
-        return f'<td><span class="pill {_kind(row.state)}">{_words(row.state)}</span></td>'
+        return f'<td><span class="pill {_kind(row.state)}">{state_words(row.state)}</span></td>'
     if value is None:
         return "<td></td>"
     if isinstance(value, bool) or not isinstance(value, int | float):

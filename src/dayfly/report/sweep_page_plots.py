@@ -15,8 +15,9 @@ from typing import Any
 
 from dayfly.errors import UsageError
 from dayfly.report.sanitize import picture_of_svg
-from dayfly.report.sweep_columns import parameter_names
+from dayfly.report.sweep_columns import parameter_names, state_words
 from dayfly.runs import layout
+from dayfly.runs.state import State
 from dayfly.runs.store import Store
 from dayfly.runs.sweep_results import PointResult, SweepTable, get_many
 
@@ -130,12 +131,14 @@ def render_plots(plots: Plots, table: SweepTable) -> str:
     rows = {row.index: row for row in table.rows}
     names = [name for name in parameter_names(table) if len({_key(row, name) for row in table.rows}) > 1]
     shown = [rows[index] for index in plots.pictures]
-    matrices = _matrices(shown, table, names)
+    # Where all of a small sweep are looked at, a point without a picture has its place, and says why.
+    placed = list(table.rows) if len(table.rows) <= MOST_PICTURES else shown
+    matrices = _matrices(placed, names)
     if matrices is None:
         figures = "".join(_figure(row, plots, names) for row in shown)
         return f'<div class="scroll plots"><div class="wrap">{figures}</div></div>'
     across, down = names[-1], names[-2]
-    columns = _values(shown, across)
+    columns = _values(placed, across)
     parts = []
     for title, matrix in matrices.items():
         heads = "".join(f"<th>{_escape(across)} = {_escape(value)}</th>" for value in columns)
@@ -143,7 +146,7 @@ def render_plots(plots: Plots, table: SweepTable) -> str:
             f'<tr><th class="side">{_escape(down)} = {_escape(value)}</th>'
             + "".join(_cell(matrix.get((value, column)), plots, names) for column in columns)
             + "</tr>"
-            for value in _values(shown, down)
+            for value in _values(placed, down)
             if any((value, column) in matrix for column in columns)
         )
         heading = f"<h3>{_escape(title)}</h3>" if title else ""
@@ -155,23 +158,23 @@ def render_plots(plots: Plots, table: SweepTable) -> str:
 
 
 def _matrices(
-    shown: Sequence[PointResult], table: SweepTable, names: Sequence[str]
+    placed: Sequence[PointResult], names: Sequence[str]
 ) -> dict[str, dict[tuple[str, str], PointResult]] | None:
     """The rows by the values of the last two parameters, for each value of the others; None: no grid."""
     if len(names) < 2:  # noqa: PLR2004 -- a grid has two sides
         return None
     across, down, others = names[-1], names[-2], names[:-2]
     facets: dict[str, dict[tuple[str, str], PointResult]] = {}
-    for row in shown:
+    for row in placed:
         title = ", ".join(f"{name} = {_key(row, name)}" for name in others)
         place = (_key(row, down), _key(row, across))
         if place in facets.setdefault(title, {}):
             return None  # two points in one place
         facets[title][place] = row
-    size = len(_values(table.rows, across)) * len(_values(table.rows, down)) * len(facets)
-    sparse = size > 2 * len(shown) + _MOST_COLUMNS
-    wide = len(_values(shown, across)) > _MOST_COLUMNS
-    return None if sparse or wide or len(facets) > _MOST_FACETS else facets
+    columns = len(_values(placed, across))
+    size = columns * len(_values(placed, down)) * len(facets)
+    sparse = size > 2 * len(placed)
+    return None if sparse or columns > _MOST_COLUMNS or len(facets) > _MOST_FACETS else facets
 
 
 def _values(rows: Sequence[PointResult], name: str) -> list[str]:
@@ -181,11 +184,14 @@ def _values(rows: Sequence[PointResult], name: str) -> list[str]:
 
 def _key(row: PointResult, name: str) -> str:
     value = row.parameters.get(name)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).removesuffix(".0")
 
 
 def _cell(row: PointResult | None, plots: Plots, names: Sequence[str]) -> str:
-    return '<td class="none">none</td>' if row is None else f"<td>{_figure(row, plots, names)}</td>"
+    if row is not None and row.index in plots.pictures:
+        return f"<td>{_figure(row, plots, names)}</td>"
+    why = "" if row is None else "no plot" if row.state is State.SUCCEEDED else state_words(row.state)
+    return f'<td class="none">{why}</td>'
 
 
 def _figure(row: PointResult, plots: Plots, names: Sequence[str]) -> str:
