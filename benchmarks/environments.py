@@ -46,9 +46,13 @@ class Environment:
         return self.path / "bin"
 
 
-def load_environment(name: str, *, rebuild: bool = False) -> Environment:
-    """Return the contender's environment; build it where it is missing or its requirements have changed."""
-    requirements = [*REQUIREMENTS[name], "ipykernel"]
+def load_environment(name: str, *, rebuild: bool = False, extra: tuple[str, ...] = ()) -> Environment:
+    """Return the contender's environment; build it where it is missing or its requirements have changed.
+
+    With `extra` packages, it is another environment.
+    """
+    requirements = [*REQUIREMENTS[name], "ipykernel", *extra]
+    label = "+".join([name, *extra])
     content = [*requirements, sys.version]
     if name == "dayfly":
         wheel = build_wheel()
@@ -56,10 +60,10 @@ def load_environment(name: str, *, rebuild: bool = False) -> Environment:
         # The name of the wheel stays the same while its content changes.
         content.append(hashlib.sha256(wheel.read_bytes()).hexdigest())
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
-    path = CACHE / "environments" / f"{name}-{key}"
+    path = CACHE / "environments" / f"{label}-{key}"
     complete = path / "complete"
     if rebuild or not complete.exists():
-        for outdated in path.parent.glob(f"{name}-*"):
+        for outdated in path.parent.glob(f"{label}-*"):
             shutil.rmtree(outdated)
         _build(path, requirements)
         complete.touch()
