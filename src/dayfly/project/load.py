@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from dayfly.errors import ConfigError
-from dayfly.project.settings import RESERVED_VARIABLES, AwsSettings, ImageSettings, Settings
+from dayfly.project.settings import RESERVED_VARIABLES, AwsSettings, ImageSettings, Settings, SweepSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 FILE = "dayfly.toml"
 PYPROJECT = "pyproject.toml"
 _PREFIX = "DAYFLY_"
-_TABLES: dict[str, type[BaseModel]] = {"image": ImageSettings, "aws": AwsSettings}
+_TABLES: dict[str, type[BaseModel]] = {
+    "image": ImageSettings,
+    "aws": AwsSettings,
+    "sweep": SweepSettings,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

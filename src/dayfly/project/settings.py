@@ -37,6 +37,11 @@ MachineSize = Annotated[Size, AfterValidator(_not_tiny)]
 """Bytes of a memory or a disk."""
 
 
+def _split_names(value: Any) -> Any:
+    """A list as an environment variable has it: names with commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
 class ImageSettings(BaseModel):
     """The table `[image]`: how the project's image is built, in the words of Compose's `build`."""
 
@@ -90,6 +95,24 @@ class AwsSettings(BaseModel):
     )
     notify: str | None = Field(
         None, description="Told once when a machine ends: an SNS topic's ARN or an https URL."
+    )
+
+
+class SweepSettings(BaseModel):
+    """The table `[sweep]`: how the points of a sweep are run on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preload: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = Field(
+        (),
+        description="Modules that are imported once, before the kernels of a sweep are forked, such as pandas. "
+        "They must start no thread.",
+    )
+    jobs: int | None = Field(
+        None, ge=1, description="How many points to run at once. Default: as many as cores and memory bear."
+    )
+    retries: int = Field(
+        0, ge=0, description="How often to try a point again that was lost or interrupted. Default: 0."
     )
 
 
@@ -165,6 +188,9 @@ class Settings(BaseModel):
     )
     aws: AwsSettings = Field(
         default_factory=AwsSettings, description="The project in AWS (a table, see below)."
+    )
+    sweep: SweepSettings = Field(
+        default_factory=SweepSettings, description="How sweeps run on this machine (a table, see below)."
     )
 
 
