@@ -50,7 +50,7 @@ def test_the_last_sweep_is_meant_and_a_beginning_is_enough(place: Place, sweep: 
     assert place.cli("results", "20261122").out.splitlines()[0].split()[1] == "beta"
     both = place.cli("results", "2026112", code=None)
     assert both.code != 0
-    assert "2 runs begin with" in both.err
+    assert "begin with '2026112'" in both.err
 
 
 def test_a_narrow_terminal_gets_what_fits(place: Place, sweep: str) -> None:
@@ -72,10 +72,14 @@ def test_files_and_stdout(place: Place, sweep: str) -> None:
     assert place.cli("results", sweep, "--csv", "no/such/folder.csv", code=None).code != 0
 
 
+def test_a_point_alone(place: Place, sweep: str) -> None:
+    assert [line.split()[0] for line in place.cli("results", f"{sweep}.2").out.splitlines()] == ["POINT", "2"]
+
+
 def test_there_is_nothing_yet(place: Place) -> None:
     done = place.cli("results", code=None)
     assert done.code != 0
-    assert "There are no sweeps yet." in done.err
+    assert "There are no runs yet." in done.err
 
 
 def test_fifty_points_unless_all_are_asked_for(place: Place) -> None:

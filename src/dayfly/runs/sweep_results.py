@@ -122,18 +122,6 @@ def load_sweep(store: Store, sweep_id: str) -> tuple[SweepRequest, list[Point]]:
 _SEE = "See what there is with: dayfly ps --all"
 
 
-def find_sweep_ids(store: Store, name: str) -> list[str]:
-    """The ids of the sweeps that begin with `name`, oldest first; `last`: the newest alone."""
-    found = sorted(
-        parts[1]
-        for entry in store.list(layout.SWEEPS)
-        if len(parts := entry.key.split("/")) == 3 and parts[2] == layout.SWEEP  # noqa: PLR2004
-    )
-    if name == "last":
-        return found[-1:]
-    return [name] if name in found else [each for each in found if each.startswith(name)]
-
-
 def load_table(
     store: Store, sweep_id: str, *, cache: Path | None = None, now: datetime | None = None
 ) -> SweepTable:

@@ -17,7 +17,7 @@ from dayfly.runs.machine import MachineSource
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
 from dayfly.runs.sweep import Point
-from dayfly.runs.sweep_results import find_sweep_ids, load_sweep, load_table
+from dayfly.runs.sweep_results import load_sweep, load_table
 from tests.unit.runs.sweep_stores import SWEEP_ID, put_point, put_sweep
 from tests.unit.support import NOW, RecordingStore
 
@@ -117,18 +117,6 @@ def test_points_that_are_not_those_asked_for_are_refused(store: Store) -> None:
         load_sweep(store, SWEEP_ID)
     with pytest.raises(RunNotFoundError):
         load_sweep(store, "20261123-000000-other-0000")
-
-
-def test_a_sweep_is_found_by_its_beginning(store: Store) -> None:
-    assert find_sweep_ids(store, "last") == []
-    older, newer = "20261120-000000-fit-0000", "20261121-000000-fit-0000"
-    for sweep_id in (newer, older):
-        put_sweep(store, POINTS[:1], sweep_id)
-    store.put(layout.sweep_key(older, "again/001.json"), b"{}")
-    assert find_sweep_ids(store, "last") == [newer]
-    assert find_sweep_ids(store, "2026112") == [older, newer]
-    assert find_sweep_ids(store, older) == [older]
-    assert find_sweep_ids(store, "x") == []
 
 
 def elsewhere(url: str = "s3://bucket") -> RecordingStore:
