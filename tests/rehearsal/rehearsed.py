@@ -206,6 +206,15 @@ class Rehearsed:
         inside = f"docker exec dayfly-{run.run_id} touch /dayfly/project/go"
         self.rehearsal.around.docker.run(["exec", self.machine(run).container, "bash", "-c", inside])
 
+    def wait_for_notebook(self, run: Run) -> None:
+        """Until its container has ended, as the machine's engine says."""
+        listing = ["exec", self.machine(run).container, "docker", "ps", "--format", "{{.Names}}"]
+
+        def ended() -> bool:
+            return f"dayfly-{run.run_id}" not in self.rehearsal.around.docker.run(listing).split()
+
+        wait_for(ended, "the end of the notebook", within_s=PATIENCE_S)
+
     def show(self, run: Run) -> dict[str, Any]:
         """What `dayfly show` tells of it."""
         told: dict[str, Any] = self.cli("show", run.run_id, "--json").json()
@@ -248,11 +257,15 @@ class Rehearsed:
         finally:
             file.write_text(SETTINGS)
 
-    def let_deadline_pass(self, run: Run) -> None:
-        """Move the emulated clock past it, and past what the schedule insists on."""
+    def deadline(self, run: Run) -> datetime:
+        """When its machine must be gone. The store is asked."""
         machine = run.request.machine
         assert machine is not None
-        left = machine.deadline - self.rehearsal.aws.now()
+        return machine.deadline
+
+    def let_deadline_pass(self, run: Run, deadline: datetime | None = None) -> None:
+        """Move the emulated clock past it, and past what the schedule insists on."""
+        left = (deadline or self.deadline(run)) - self.rehearsal.aws.now()
         self.rehearsal.around.emulator.let_pass(max(left.total_seconds(), 0.0) + 5)
 
     def stack_name(self, run: Run) -> str:

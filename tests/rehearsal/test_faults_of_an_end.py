@@ -33,11 +33,12 @@ def test_s3_is_down_at_the_end_and_stays_so(rehearsed: Rehearsed, record: Record
     """The emulated clock is moved to the deadline; what was carried before is there."""
     with rehearsed.fault("s3-down-at-end", "cell:2") as fault:
         run = rehearsed.submit("waits")
+        deadline = rehearsed.deadline(run)
         rehearsed.happened(fault)
         rehearsed.go(run)
-        time.sleep(3)
+        rehearsed.wait_for_notebook(run)
         assert rehearsed.machine(run).gone is None
-        rehearsed.let_deadline_pass(run)
+        rehearsed.let_deadline_pass(run, deadline)
         rehearsed.gone(run)
     left = rehearsed.left(run)
     record(left=left.words, gone="at its deadline", told=left.told)
