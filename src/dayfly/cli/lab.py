@@ -24,6 +24,7 @@ from dayfly.cli.run_options import (
     SshOption,
     YesOption,
 )
+from dayfly.cli.signals import ENDING, end_by_signals
 from dayfly.cli.text import is_terminal, to_stderr
 from dayfly.errors import UsageError
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from dayfly.backends.lab import Lab
     from dayfly.project.load import Project
     from dayfly.runs.request import PythonEnvironment
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def lab(
@@ -110,7 +109,7 @@ def lab(
         raise UsageError("Of these flags, some are for a machine.", hint="Add: --on ec2")
     project = load_project(Path.cwd(), os.environ)
     root = project.root or Path.cwd()
-    _end_by_signals()
+    end_by_signals()
     with tempfile.TemporaryDirectory(prefix="dayfly-lab-") as scratch:
         found = _find(on, project, root)
         if stop:
@@ -150,7 +149,7 @@ def _on_machine(
     if fetch is not None:
         fetch_lab(project, fetch)
         return
-    _end_by_signals()
+    end_by_signals()
     if stop:
         stop_lab(project, identity=identity)
         return
@@ -188,7 +187,7 @@ def _serve(server: Lab, root: Path, *, browser: bool) -> None:
         to_stderr("\nEnding JupyterLab.")
     finally:
         # Asking once more must not leave it behind.
-        for number in _SIGNALS:
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         server.stop()
 
@@ -254,16 +253,6 @@ def _show(server: Lab, *, browser: bool) -> None:
     typer.echo(server.url)
     if browser:
         typer.launch(server.url)
-
-
-def _end_by_signals() -> None:
-    """Being told to end is as Ctrl-C: nothing is left."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in _SIGNALS:
-        signal.signal(number, interrupt)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dayfly.cli import run_options as options
 from dayfly.cli.rehearsal_lab import KEY, make_key, perform_lab
 from dayfly.cli.rehearsal_run import perform
 from dayfly.cli.rehearsal_verdict import describe_matrix_row, print_matrix, print_verdict, write_report
+from dayfly.cli.signals import end_by_signals
 from dayfly.cli.text import format_duration, print_error, print_table, safe_text, to_stderr
 from dayfly.errors import UsageError
 
@@ -111,6 +112,7 @@ def rehearse(
     project = load_project(Path.cwd(), os.environ, {"timeout": timeout})
     project = _bounded(project, _LAB_TIMEOUT_S if lab else _TIMEOUT_S)
     echo = build_echo(quiet=quiet or as_json)
+    end_by_signals()
     kept, began = keep or shell, time.monotonic()
     with (
         make_place() as scratch,
