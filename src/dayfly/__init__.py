@@ -13,22 +13,39 @@ from dayfly._version import __version__
 
 if TYPE_CHECKING:
     from dayfly import errors
-    from dayfly.api import find, run, run_async
+    from dayfly.api import find, find_sweep, run, run_async, sweep
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.project.load import Project
     from dayfly.runner.for_kernels.dayfly import record
     from dayfly.runs.run import Run
     from dayfly.runs.state import State
 
-__all__ = ["Project", "Run", "State", "__version__", "errors", "find", "record", "run", "run_async"]
+__all__ = [
+    "Project",
+    "Run",
+    "State",
+    "Sweep",
+    "__version__",
+    "errors",
+    "find",
+    "find_sweep",
+    "record",
+    "run",
+    "run_async",
+    "sweep",
+]
 
 _HOMES = {
     "find": "dayfly.api",
+    "find_sweep": "dayfly.api",
     "record": "dayfly.runner.for_kernels.dayfly",
     "run": "dayfly.api",
     "run_async": "dayfly.api",
+    "sweep": "dayfly.api",
     "Project": "dayfly.project.load",
     "Run": "dayfly.runs.run",
     "State": "dayfly.runs.state",
+    "Sweep": "dayfly.backends.sweep_view",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from dayfly.backends.asked import Asked, BackendName
 from dayfly.backends.creation import Submission, create_run
-from dayfly.backends.everywhere import find_everywhere
 from dayfly.backends.local import start_local
 from dayfly.backends.processes import Execution
 from dayfly.backends.stores import open_project_store, project_stores
 from dayfly.backends.submission import plan_submission
+from dayfly.backends.sweep_names import find_named, not_a_run, not_a_sweep
+from dayfly.backends.sweep_plan import plan_sweep, wish_of
+from dayfly.backends.sweep_points import Drawing, grid_from
+from dayfly.backends.sweep_start import begin_sweep, pool_for, wait_until_taken_up
+from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import DayflyError, RunConflictError, UsageError
 from dayfly.project.load import load_project
 from dayfly.runs.run import Run
@@ -78,11 +82,7 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
     >>> import dayfly
     >>> dayfly.run("analysis.ipynb", parameters={"alpha": 0.1}).check().output  # doctest: +SKIP
     """
-    flags = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value
-        for name, value in settings.items()
-    }
-    project = load_project(Path.cwd(), os.environ, flags)
+    project = load_project(Path.cwd(), os.environ, _flags(settings))
     asked = Asked(
         notebook=os.fspath(notebook),
         parameters=parameters or {},
@@ -134,9 +134,97 @@ async def run_async(
     return started
 
 
+def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
+    notebook: str | os.PathLike[str],
+    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    zipped: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    retries: int | None = None,
+    force: bool = False,
+    allow_unknown: bool = False,
+    wait: bool = True,
+    on: BackendName = "local",
+    commit: str | None = None,
+    dirty: bool = False,
+    **settings: Any,
+) -> Sweep:
+    """Run a notebook once for each point of a grid, and return the sweep when it has ended (or begun).
+
+    `grid` is a mapping of names to lists, whose product is taken (`zipped`: in step), or a list of points,
+    each a mapping; `parameters` are shared by all. `sample` draws so many points. The same points again go
+    on with the same sweep; `force` runs all. What fails is told by `states`, and raised by `check()`;
+    `settings` are those of `run`. Raises UsageError and its kin before anything is created when the
+    request is wrong.
+
+    >>> import dayfly
+    >>> dayfly.sweep("analysis.ipynb", {"alpha": [0.1, 0.2], "seed": range(20)}).states  # doctest: +SKIP
+    """
+    project = load_project(Path.cwd(), os.environ, _flags(settings))
+    asked = Asked(
+        notebook=os.fspath(notebook), allow_unknown=allow_unknown, backend=on, commit=commit, dirty=dirty
+    )
+    wish = wish_of(
+        project,
+        grid=grid_from(grid).sharing(parameters or {}),
+        drawing=Drawing(zipped=zipped, sample=sample, seed=seed),
+        force=force,
+        jobs=jobs,
+        retries=retries,
+    )
+    store = open_project_store(project, os.environ)
+    plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), lambda _: store)
+    begun = begin_sweep(store, plan, os.environ, pool_for(on))
+    if not wait:
+        wait_until_taken_up(begun)
+        return begun.sweep
+    process = begun.process
+    if process is None:
+        begun.sweep.wait()
+        return begun.sweep
+    try:
+        process.wait()
+    except BaseException:  # Ctrl-C: a sweep that somebody waits for ends with the waiting
+        process.interrupt()
+        process.wait()
+        raise
+    return begun.sweep
+
+
+def _flags(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as flags give them: paths are text."""
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in settings.items()
+    }
+
+
 def find(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Run:
-    """The run with this id, unique prefix, or `last`, here or in AWS. Raises RunNotFoundError."""
+    """The run with this id, unique prefix, or `last`, here or in AWS; `S[7]` is a point of a sweep.
+
+    Raises RunNotFoundError, and RunConflictError for a whole sweep.
+    """
+    found = _find(name, store)
+    if not isinstance(found, Run):
+        raise not_a_run(found)
+    return found
+
+
+def find_sweep(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Sweep:
+    """The sweep with this id, unique prefix, or `last`, here or in AWS.
+
+    Raises RunNotFoundError, and RunConflictError for a run.
+    """
+    found = _find(name, store)
+    if isinstance(found, Run):
+        raise not_a_sweep(found)
+    return found
+
+
+def _find(name: str, store: str | os.PathLike[str] | None) -> Run | Sweep:
     flags = {"store": os.fspath(store)} if store is not None else {}
     project = load_project(Path.cwd(), os.environ, flags, only=("store", "aws"))
-    found = find_everywhere(project_stores(project, os.environ), name)
-    return Run(found.run_id, found.store)
+    return find_named(project_stores(project, os.environ), name)[0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dayfly.backends.everywhere import find_everywhere
+from dayfly.backends.stores import Stores
 from dayfly.backends.sweep_view import Sweep, check_index
-from dayfly.errors import RunNotFoundError
+from dayfly.errors import DayflyError, RunConflictError, RunNotFoundError
 from dayfly.runs import ids
 from dayfly.runs.catalog import find_summary, is_sweep
 from dayfly.runs.run import Run
@@ -31,6 +33,36 @@ def parse_name(name: str) -> Name:
         return Name(whole=name)
     index, attempt = match[2] or match[3], match[4]
     return Name(whole=match[1], index=int(index), attempt=int(attempt) if attempt else None)
+
+
+def find_named(stores: Stores, name: str) -> tuple[Run | Sweep, DayflyError | None]:
+    """The run or the sweep that `name` means, and why only one store was looked at, if so.
+
+    Raises RunNotFoundError.
+    """
+    named = parse_name(name)
+    found = find_everywhere(stores, named.whole)
+    if named.index is not None:
+        return find_point(found.store, found.run_id, named), found.unheard
+    if is_sweep(found.store, found.run_id):
+        return Sweep(found.run_id, found.store), found.unheard
+    return Run(found.run_id, found.store), found.unheard
+
+
+def not_a_run(sweep: Sweep) -> RunConflictError:
+    """The error of whoever wants a run, and is given a sweep."""
+    return RunConflictError(
+        f"{sweep.sweep_id} is a sweep, not a run.",
+        why="It is many runs, one for each of its points.",
+        hint=f"Name a point: {sweep.sweep_id}.0; see which there are with: dayfly show {sweep.sweep_id}",
+    )
+
+
+def not_a_sweep(run: Run) -> RunConflictError:
+    """The error of whoever wants a sweep, and is given a run."""
+    return RunConflictError(
+        f"{run.run_id} is a run, not a sweep.", hint=f"See it with: dayfly show {run.run_id}"
+    )
 
 
 def find_point(store: Store, sweep_id: str, name: Name) -> Run:

@@ -42,6 +42,29 @@ class SweepWish:
     """Run every point, whatever was run before."""
 
 
+def wish_of(  # noqa: PLR0913 -- a name each for what is asked
+    project: Project,
+    *,
+    grid: Grid,
+    drawing: Drawing,
+    force: bool = False,
+    jobs: int | None = None,
+    retries: int | None = None,
+) -> SweepWish:
+    """The wish, with the project's settings of sweeps where it leaves them open."""
+    settings = getattr(project.settings, "sweep", None)
+    most = project.settings.max_cost
+    return SweepWish(
+        grid=grid,
+        drawing=drawing,
+        force=force,
+        jobs=jobs if jobs is not None else getattr(settings, "jobs", None),
+        retries=retries if retries is not None else getattr(settings, "retries", 0),
+        preload=tuple(getattr(settings, "preload", ())),
+        max_cost=None if most is None else float(most),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
     """A sweep that has been checked: a new one, or the one in the store that is to go on."""

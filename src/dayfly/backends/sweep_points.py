@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ class Grid:
         """The parameters that differ between points, those of the rows first."""
         in_rows = dict.fromkeys(itertools.chain.from_iterable(self.rows or ()))
         return (*in_rows, *self.axes)
+
+    def sharing(self, parameters: Mapping[str, Any]) -> Grid:
+        """The same with more parameters that all points share. Raises UsageError for one that it has."""
+        twice = next((name for name in parameters if name in {*self.names, *self.shared}), None)
+        if twice is not None:
+            raise UsageError(f"The parameter {twice} is in the grid and among what all points share.")
+        return replace(self, shared={**self.shared, **parameters})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,36 +49,23 @@ def open_stores(store: str | None, *, local: bool = False) -> Stores:
 
 def find_run(name: str, store: str | None, *, local: bool = False) -> Run:
     """The run that the user means, in whichever store it is. Raises RunConflictError for a whole sweep."""
-    from dayfly.backends.sweep_view import Sweep
-    from dayfly.errors import RunConflictError
+    from dayfly.backends.sweep_names import not_a_run
+    from dayfly.runs.run import Run
 
     found = find_named(name, store, local=local)
-    if isinstance(found, Sweep):
-        raise RunConflictError(
-            f"{found.sweep_id} is a sweep, not a run.",
-            why="It is many runs, one for each of its points.",
-            hint=f"Name a point: {found.sweep_id}.0; see which there are with: dayfly show {found.sweep_id}",
-        )
+    if not isinstance(found, Run):
+        raise not_a_run(found)
     return found
 
 
 def find_named(name: str, store: str | None, *, local: bool = False) -> Run | Sweep:
     """The run or sweep that the user means: an id, a prefix, `last`; `S[7]` and `S.7` are a point's."""
-    from dayfly.backends.everywhere import find_everywhere
-    from dayfly.backends.sweep_names import find_point, parse_name
-    from dayfly.backends.sweep_view import Sweep
-    from dayfly.runs.catalog import is_sweep
-    from dayfly.runs.run import Run
+    from dayfly.backends import sweep_names
 
-    named = parse_name(name)
-    found = find_everywhere(open_stores(store, local=local), named.whole)
-    if found.unheard is not None:
-        tell_unheard(found.unheard)
-    if named.index is not None:
-        return find_point(found.store, found.run_id, named)
-    if is_sweep(found.store, found.run_id):
-        return Sweep(found.run_id, found.store)
-    return Run(found.run_id, found.store)
+    found, unheard = sweep_names.find_named(open_stores(store, local=local), name)
+    if unheard is not None:
+        tell_unheard(unheard)
+    return found
 
 
 def tell_unheard(error: DayflyError) -> None:

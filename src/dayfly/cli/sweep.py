@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from dayfly.backends.asked import BackendName
     from dayfly.backends.creation import Submission
-    from dayfly.backends.sweep_plan import SweepPlan, SweepWish
+    from dayfly.backends.sweep_plan import SweepPlan
     from dayfly.backends.sweep_start import Begun
     from dayfly.backends.sweep_view import Sweep
-    from dayfly.project.load import Project
     from dayfly.runs.store import Store
 
 
@@ -76,7 +75,7 @@ def sweep(
     """
     from dayfly.backends.asked import Asked
     from dayfly.backends.stores import open_project_store
-    from dayfly.backends.sweep_plan import SweepWish, plan_sweep
+    from dayfly.backends.sweep_plan import plan_sweep, wish_of
     from dayfly.backends.sweep_points import Drawing, grid_from_flags
     from dayfly.cli.asking import ask_about_changes, build_echo
     from dayfly.project.load import load_project
@@ -115,7 +114,7 @@ def sweep(
         echo=build_echo(quiet=quiet or as_json),
     )
     drawing = Drawing(zipped=zipped, sample=sample, seed=seed)
-    wish = _settings(SweepWish(grid=grid, drawing=drawing, force=force), project, jobs=jobs, retries=retries)
+    wish = wish_of(project, grid=grid, drawing=drawing, force=force, jobs=jobs, retries=retries)
     opened: list[Store] = []
 
     def open_store(submission: Submission) -> Store:
@@ -145,21 +144,6 @@ def _backend(on: str) -> BackendName:
     why = "A machine carries one run." if on == "ec2" else ""
     raise UsageError(
         f"A sweep cannot run on {on!r}.", why=f"{why} Sweeps run on: local, docker, batch.".strip()
-    )
-
-
-def _settings(wish: SweepWish, project: Project, *, jobs: int | None, retries: int | None) -> SweepWish:
-    """The wish with the project's settings of sweeps where the flags leave them open."""
-    from dataclasses import replace
-
-    settings = getattr(project.settings, "sweep", None)
-    most = project.settings.max_cost
-    return replace(
-        wish,
-        jobs=jobs if jobs is not None else getattr(settings, "jobs", None),
-        retries=retries if retries is not None else getattr(settings, "retries", 0),
-        preload=tuple(getattr(settings, "preload", ())),
-        max_cost=None if most is None else float(most),
     )
 
 
@@ -208,6 +192,8 @@ def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
         if not quiet:
             to_stderr(f"running; follow it with: dayfly attach {sweep_.sweep_id}")
         return
+    if process is None and not begun.busy:  # nothing is left to run
+        exit_sweep(sweep_, sweep_.look(), quiet=quiet, as_json=as_json)
     if process is None:
         watch_or_leave_sweep(sweep_, quiet=quiet, as_json=as_json)
     try:

@@ -17,17 +17,14 @@ SweepArgument = Annotated[
 
 def find_sweep(name: str, store: str | None, *, local: bool = False) -> tuple[Sweep, int | None]:
     """The sweep that the user means, and the point if one is named. Raises RunConflictError for a run."""
-    from dayfly.backends.sweep_names import parse_name
+    from dayfly.backends.sweep_names import not_a_sweep, parse_name
     from dayfly.backends.sweep_view import Sweep, check_index
     from dayfly.cli.options import find_named
-    from dayfly.errors import RunConflictError
 
     named = parse_name(name)
     found = find_named(named.whole, store, local=local)
     if not isinstance(found, Sweep):
-        raise RunConflictError(
-            f"{found.run_id} is a run, not a sweep.", hint=f"Run it again with: dayfly rerun {found.run_id}"
-        )
+        raise not_a_sweep(found)
     if named.index is not None:
         check_index(found, named.index)
     return found, named.index

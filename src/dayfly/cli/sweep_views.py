@@ -181,6 +181,8 @@ def _running(picture: Picture, room: int) -> Table:
     more = len(picture.overview.running) - len(shown)
     if more > 0:
         table.add_row(Text(f"{'':>{width}} and {more} more", style="dim"))
+    if not picture.overview.running and picture.overview.open:
+        table.add_row(Text("starting", style="dim"))
     return table
 
 

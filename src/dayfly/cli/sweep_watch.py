@@ -95,6 +95,7 @@ class _Watch:
         self._states: list[State | None] = [None] * sweep.request.count
         self._readers: dict[int, tuple[EventReader, Progress]] = {}
         self._picture: Picture | None = None
+        self._first = True
         self._due = 0.0
 
     def go_on(self) -> None:
@@ -135,8 +136,9 @@ class _Watch:
             if state in {State.FAILED, State.TIMED_OUT, State.LOST, State.NEVER_STARTED}:
                 failures[index] = self._message_of(picture.overview, index)
             picture.failures = failures
-            self._view.changed(index, state, picture)
-        self._states = states
+            if not (self._first and state is not None and state.ended):  # that was before we came
+                self._view.changed(index, state, picture)
+        self._states, self._first = states, False
 
     def _message_of(self, overview: Overview, index: int) -> str:
         run_id = overview.run_of(index)
