@@ -2,9 +2,9 @@
 
 The child's index says which point it is, and Batch's own count which attempt. The container begins as root
 with the credentials of the job's role. What talks to the store has them; the notebook must not. So this
-process starts the runner as the image's user, without them in its environment, and forks a keeper of the same
-user that nobody of that user may look into (prctl(2), PR_SET_DUMPABLE). It never touches the store itself: the
-threads of whoever does would not survive a fork.
+process starts the runner as the image's user, without them in its environment, and forks a keeper of that
+user, which nobody of that user may look into (prctl(2), PR_SET_DUMPABLE). It never touches the store itself:
+the threads of whoever does would not survive a fork.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Job:
     attempt: int
     """Batch's own count, from 1."""
     deadline_epoch: float
+    timeout_s: float
+    """The notebook's time: what the sweep's request says, or less where its cost is capped."""
 
 
 def read_job(environ: Mapping[str, str]) -> Job:
@@ -62,6 +64,7 @@ def read_job(environ: Mapping[str, str]) -> Job:
         child=int(environ["DAYFLY_FIRST_CHILD"]) + int(environ.get("AWS_BATCH_JOB_ARRAY_INDEX") or 0),
         attempt=int(environ.get("AWS_BATCH_JOB_ATTEMPT") or 1),
         deadline_epoch=float(environ["DAYFLY_DEADLINE_EPOCH"]),
+        timeout_s=float(environ["DAYFLY_TIMEOUT"]),
     )
 
 
@@ -124,8 +127,7 @@ def load_request(store: Any, job: Job, now: float) -> tuple[Any, bytes]:
     left = job.deadline_epoch - now - request.grace_s - SAVE_MARGIN_S
     if left < LEAST_S:
         raise RunNeverStartedError("The sweep's deadline is too near for this point to begin.")
-    timeout_s = left if request.timeout_s is None else min(request.timeout_s, left)
-    return request.model_copy(update={"timeout_s": timeout_s}), notebook
+    return request.model_copy(update={"timeout_s": min(job.timeout_s, left)}), notebook
 
 
 def _say_preparing(store: Any, run_id: str) -> None:
@@ -208,20 +210,36 @@ def _wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _see_through(place: Mapping[str, Any], store_url: str, runner: subprocess.Popen[bytes]) -> int:
+def _bring_stop(place: Mapping[str, Any], job: Job) -> int:
+    """Write stop.json into the run's directory when the whole sweep was stopped; 1 when it was not."""
+    from dayfly.runs.store import open_store
+
+    asked = open_store(job.store, instance_credentials=True).get(layout.sweep_key(job.sweep_id, layout.STOP))
+    if asked is None:
+        return 1
+    user = place["user"]
+    os.setgroups(user["groups"])
+    os.setgid(user["gid"])
+    os.setuid(user["uid"])
+    new = Path(place["run_dir"], f".{layout.STOP}-sweep")
+    new.write_bytes(asked)
+    new.replace(new.with_name(layout.STOP))
+    return 0
+
+
+def _see_through(place: Mapping[str, Any], job: Job, runner: subprocess.Popen[bytes]) -> int:
     """Until the runner has ended and all is saved; a keeper that dies is followed by another."""
-
-    def pass_on(number: int, _: object) -> None:
-        if runner.poll() is None:
-            runner.send_signal(number)
-
+    asked: list[int] = []
     # Batch asks so for the end: of this job, or of its machine.
-    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     saved = StoreError.exit_code
     for _ in range(_KEEPERS):
-        keeper = forked(lambda: keep(place, store_url))
+        keeper = forked(lambda: keep(place, job.store))
         while (ended := os.waitpid(keeper, os.WNOHANG))[0] == 0:
-            runner.poll()  # so that it does not look alive when it is not
+            alive = runner.poll() is None  # which also reaps it: it must not look alive when it is not
+            if asked and alive and _wait(forked(lambda: _bring_stop(place, job))) != 0:
+                runner.send_signal(asked[0])
+            asked.clear()
             time.sleep(_LOOK_S)
         saved = os.waitstatus_to_exitcode(ended[1])
         if saved in {0, StoreError.exit_code}:
@@ -248,7 +266,7 @@ def main(environ: Mapping[str, str], runs: Path = RUNS) -> int:
         folder.chmod(0o755)
         Path(place["bundle"]).chmod(0o644)
     try:
-        return _see_through(place, job.store, start_runner(place, environ))
+        return _see_through(place, job, start_runner(place, environ))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

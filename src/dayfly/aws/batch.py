@@ -1,0 +1,293 @@
+"""Sweeps on AWS Batch: submitted as array jobs, followed, ended.
+
+Submitting makes two objects and, for each ten thousand points, three calls. What became of the points is in
+the store, as for every run; Batch is asked only what it has not begun yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dayfly.aws.base import BaseStack
+from dayfly.aws.batch_deadline import REASON, aim_sweep, arm_sweep
+from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, plan_batch
+from dayfly.aws.client import Aws
+from dayfly.aws.deadline import disarm_deadline
+from dayfly.aws.names import PROJECT_TAG
+from dayfly.errors import AwsError
+from dayfly.runs import layout
+from dayfly.runs.batch_record import ArrayJob, BatchSubmission, record_key
+from dayfly.runs.model import parse_model
+from dayfly.runs.store import Store
+from dayfly.runs.sweep import Point, SweepRequest, encode_points
+from dayfly.runs.sweep_batch import BATCH, WIDTH, children_key, decode_child, encode_children
+from dayfly.runs.sweep_states import list_attempts, load_again, open_points
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+STOPPED = "dayfly: the sweep was stopped"
+QUEUE_TIMED_OUT = "dayfly: queue_timed_out"
+_JOBS_A_CALL = 100
+_ENDED = frozenset({"SUCCEEDED", "FAILED"})
+_BEGUN = ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")
+_FROM_MODEL = (
+    "type",
+    "retryStrategy",
+    "timeout",
+    "platformCapabilities",
+    "propagateTags",
+    "containerProperties",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayStatus:
+    """How far an array job is. `counts` is children by Batch's own words (RUNNABLE, RUNNING, …)."""
+
+    array: ArrayJob
+    submission: BatchSubmission
+    status: str
+    """Batch's word; empty for a job that Batch no longer knows (it forgets them in time), or never did."""
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no child will run any more."""
+        return self.status in _ENDED or (not self.status and bool(self.array.job_id))
+
+
+def submit_sweep(  # noqa: PLR0913, PLR0917 -- what Batch is asked
+    aws: Aws,
+    base: BaseStack,
+    store: Store,
+    sweep: SweepRequest,
+    points: Sequence[Point],
+    ask: Callable[[BatchPlan], bool] = lambda _: True,
+    *,
+    spot: bool = False,
+    queue_budget_s: float = QUEUE_BUDGET_S,
+    environ: Mapping[str, str] = os.environ,
+    owner: str = "",
+) -> BatchSubmission | None:
+    """Submit the open points of a sweep that the store has; None when there are none, or `ask` said no.
+
+    What a job that has not ended will still do is not submitted again. Raises AwsError, StoreError and
+    UsageError: what was submitted until then is in the store's record, and goes on.
+    """
+    records = load_submissions(store, sweep.sweep_id)
+    wanted = _open(aws, store, sweep, points, records)
+    if not wanted:
+        return None
+    number = max((one.number for one in records), default=0) + 1
+    plan = plan_batch(
+        aws,
+        base,
+        sweep,
+        wanted,
+        environ=environ,
+        spot=spot,
+        number=number,
+        queue_budget_s=queue_budget_s,
+        owner=owner,
+    )
+    if not ask(plan):
+        return None
+    # Two clients that submit at once: the second finds that the number is taken.
+    if not store.create(
+        children_key(sweep.sweep_id, number), encode_children(encode_points(points), plan.wanted)
+    ):
+        raise AwsError(
+            f"Somebody else is submitting {sweep.sweep_id} just now.",
+            hint=f"See how it goes: dayfly show {sweep.sweep_id}",
+        )
+    return _apply(aws, base, store, plan)
+
+
+def _open(
+    aws: Aws,
+    store: Store,
+    sweep: SweepRequest,
+    points: Sequence[Point],
+    records: Sequence[BatchSubmission],
+) -> list[tuple[int, int]]:
+    attempts = list_attempts(store, sweep.sweep_id, sweep.count, now=aws.now())
+    found = open_points(sweep, points, attempts, load_again(store, sweep.sweep_id))
+    under_way = {
+        index
+        for one in follow_sweep(aws, store, sweep.sweep_id, records)
+        if not one.ended and one.array.job_id
+        for index in _points_of(store, one)
+    }
+    return [one for one in found if one[0] not in under_way]
+
+
+def _points_of(store: Store, one: ArrayStatus) -> Iterator[int]:
+    start, end = one.array.first * WIDTH, (one.array.first + one.array.size) * WIDTH
+    records = store.get_range(children_key(one.submission.sweep_id, one.submission.number), start, end)
+    for at in range(0, len(records), WIDTH):
+        yield decode_child(records[at : at + WIDTH]).index
+
+
+def _apply(aws: Aws, base: BaseStack, store: Store, plan: BatchPlan) -> BatchSubmission:
+    record = plan.record.model_copy(update={"definition": _definition(aws, base, plan.image)})
+    key = record_key(record.sweep_id, record.number)
+    store.put(key, record.to_bytes())
+    for place, array in enumerate(record.arrays):
+        arm_sweep(aws, base, name=array.schedule, deadline=record.deadline)
+        made = aws.batch.submit_job(**_request(plan, record, array, store.url))
+        named = array.model_copy(update={"job_id": made["jobId"]})
+        arrays = (*record.arrays[:place], named, *record.arrays[place + 1 :])
+        record = record.model_copy(update={"arrays": arrays})
+        try:
+            store.put(key, record.to_bytes())
+            aim_sweep(aws, base, name=array.schedule, job_id=made["jobId"], deadline=record.deadline)
+        except BaseException:
+            # A job that nobody knows of, or that nothing would end, does not stay.
+            aws.batch.terminate_job(jobId=made["jobId"], reason=STOPPED)
+            raise
+    return record
+
+
+def _request(plan: BatchPlan, record: BatchSubmission, array: ArrayJob, store_url: str) -> Any:
+    environment = {
+        "DAYFLY_STORE": store_url,
+        "DAYFLY_SWEEP": record.sweep_id,
+        "DAYFLY_SUBMISSION": str(record.number),
+        "DAYFLY_FIRST_CHILD": str(array.first),
+        "DAYFLY_DEADLINE_EPOCH": str(int(record.deadline.timestamp())),
+        "DAYFLY_TIMEOUT": f"{record.timeout_s:g}",
+        "AWS_REGION": record.region,
+    }
+    needs = (("VCPU", record.vcpus), ("MEMORY", record.memory_mib))
+    return {
+        "jobName": array.name,
+        "jobQueue": record.queue,
+        "jobDefinition": record.definition,
+        **({"arrayProperties": {"size": array.size}} if array.size > 1 else {}),
+        "timeout": {"attemptDurationSeconds": max(int(record.attempt_s), 60)},
+        "containerOverrides": {
+            "environment": [{"name": name, "value": value} for name, value in environment.items()],
+            "resourceRequirements": [{"type": kind, "value": str(value)} for kind, value in needs],
+        },
+        "propagateTags": True,
+        "tags": plan.tags,
+    }
+
+
+def _definition(aws: Aws, base: BaseStack, image: str) -> str:
+    """The ARN of a job definition of this image: one that is there, or a new revision made of the model."""
+    [model] = aws.batch.describe_job_definitions(jobDefinitions=[base.batch_job_definition])["jobDefinitions"]
+    wanted: dict[str, Any] = {name: model[name] for name in _FROM_MODEL if name in model}  # type: ignore[literal-required]
+    wanted["containerProperties"] = {**wanted["containerProperties"], "image": image}
+    name = f"{base.batch_queue.rpartition('/')[2]}-sweep"
+    pages = aws.batch.get_paginator("describe_job_definitions").paginate(
+        jobDefinitionName=name, status="ACTIVE"
+    )
+    for page in pages:
+        for one in page["jobDefinitions"]:
+            if all(one.get(part) == value for part, value in wanted.items()):
+                return one["jobDefinitionArn"]
+    made = aws.batch.register_job_definition(
+        jobDefinitionName=name, tags={PROJECT_TAG: base.project}, **wanted
+    )
+    return made["jobDefinitionArn"]
+
+
+def load_submissions(store: Store, sweep_id: str) -> list[BatchSubmission]:
+    """What was submitted for a sweep, oldest first."""
+    folder = layout.sweep_key(sweep_id, BATCH)
+    keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith(".json"))
+    found = ((key, store.get(key)) for key in keys)
+    return [parse_model(BatchSubmission, content, key) for key, content in found if content is not None]
+
+
+def follow_sweep(
+    aws: Aws, store: Store, sweep_id: str, records: Sequence[BatchSubmission] | None = None
+) -> list[ArrayStatus]:
+    """How far the array jobs of a sweep are: one call for a hundred of them."""
+    records = load_submissions(store, sweep_id) if records is None else records
+    known = [(record, array) for record in records for array in record.arrays]
+    asked = [array.job_id for _, array in known if array.job_id and not array.ended]
+    said: dict[str, JobDetailTypeDef] = {}
+    for start in range(0, len(asked), _JOBS_A_CALL):
+        found = aws.batch.describe_jobs(jobs=asked[start : start + _JOBS_A_CALL])["jobs"]
+        said |= {job["jobId"]: job for job in found}
+    return [_status(record, array, said.get(array.job_id)) for record, array in known]
+
+
+def _status(record: BatchSubmission, array: ArrayJob, said: JobDetailTypeDef | None) -> ArrayStatus:
+    if said is None:
+        return ArrayStatus(array=array, submission=record, status="")
+    counts = said.get("arrayProperties", {}).get("statusSummary") or {said["status"]: 1}
+    return ArrayStatus(
+        array=array,
+        submission=record,
+        status=said["status"],
+        reason=said.get("statusReason", ""),
+        counts={state: number for state, number in counts.items() if number},
+    )
+
+
+def stop_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str, *, by: str = "") -> list[ArrayStatus]:
+    """End a sweep: what runs is cancelled, what waits never begins. Returns the array jobs that were ended.
+
+    Raises AwsError and StoreError. Stopping twice is no error.
+    """
+    said = json.dumps({"at": aws.now().isoformat(), "by": by}) + "\n"
+    store.create(layout.sweep_key(sweep_id, layout.STOP), said.encode())
+    ended = [one for one in follow_sweep(aws, store, sweep_id) if one.array.job_id and not one.ended]
+    for one in ended:
+        aws.batch.terminate_job(jobId=one.array.job_id, reason=STOPPED)
+        disarm_deadline(aws, base, name=one.array.schedule)
+    return ended
+
+
+def settle_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str) -> list[ArrayStatus]:
+    """Follow a sweep, cancel what never starts, and note what has ended. Returns what `follow_sweep` does.
+
+    The queue itself cancels what heads it and finds no machine, whether anybody looks or not; this is for a
+    submission of which nothing has begun within its queue budget, whatever the reason.
+    """
+    found = follow_sweep(aws, store, sweep_id)
+    now = aws.now()
+    for one in found:
+        waited = (now - one.submission.created).total_seconds()
+        begun = any(state in one.counts for state in _BEGUN)
+        if one.status and not one.ended and not begun and waited > one.submission.queue_budget_s:
+            aws.batch.terminate_job(jobId=one.array.job_id, reason=QUEUE_TIMED_OUT)
+    for record in {one.submission.number: one.submission for one in found}.values():
+        _note_ends(aws, base, store, record, [one for one in found if one.submission is record])
+    return found
+
+
+def _note_ends(
+    aws: Aws, base: BaseStack, store: Store, record: BatchSubmission, found: Sequence[ArrayStatus]
+) -> None:
+    arrays = tuple(
+        one.array.model_copy(update={"ended": _how(one)}) if one.ended and not one.array.ended else one.array
+        for one in found
+    )
+    if arrays == record.arrays:
+        return
+    store.put(
+        record_key(record.sweep_id, record.number), record.model_copy(update={"arrays": arrays}).to_bytes()
+    )
+    for before, after in zip(record.arrays, arrays, strict=True):
+        if after.ended and not before.ended:
+            disarm_deadline(aws, base, name=after.schedule)
+
+
+def _how(one: ArrayStatus) -> str:
+    if one.reason == STOPPED:
+        return "stopped"
+    if one.reason == REASON:
+        return "deadline"
+    if one.reason == QUEUE_TIMED_OUT or "JobStateTimeLimit" in one.reason:
+        return "queue_timed_out"
+    return "done"

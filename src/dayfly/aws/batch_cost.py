@@ -1,0 +1,89 @@
+"""What a sweep on AWS Batch can cost at most, and how long its points may take for so many dollars.
+
+Batch chooses the machines, so the price is bounded by the dearest that it may choose: for each allowed type,
+a point's share of the machine (of its processors or of its memory, whichever is more) times its price. What
+Batch leaves idle of a machine, between points and in its last minutes, is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import ROUND_UP, Decimal
+
+from dayfly.aws.estimates import dollars_for
+from dayfly.aws.fit import usable_memory_bytes
+from dayfly.aws.instance_types import InstanceType
+from dayfly.aws.money import dollars, dollars_per_hour
+from dayfly.aws.prices import Price
+from dayfly.errors import UsageError
+
+LEAST_TIMEOUT_S = 60.0
+"""A sweep whose points would have less time than this is not worth its submission."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceBound:
+    """The dearest share: dollars an hour for one point, and of which type."""
+
+    per_hour: Decimal
+    instance_type: str
+
+
+def price_bound(
+    allowed: Iterable[str],
+    types: Mapping[str, InstanceType],
+    prices: Mapping[str, Price],
+    *,
+    vcpus: int,
+    memory_bytes: int,
+) -> PriceBound | None:
+    """The dearest share of any allowed type that a point fits in; None when no price is known."""
+    names = tuple(allowed)
+    found = [
+        PriceBound(per_hour=price.per_hour * _share(one, vcpus, memory_bytes), instance_type=one.name)
+        for one in types.values()
+        if (one.name in names or one.family in names)
+        and one.vcpus >= vcpus
+        and usable_memory_bytes(one) >= memory_bytes
+        and (price := prices.get(one.name)) is not None
+    ]
+    return max(found, key=lambda bound: bound.per_hour, default=None)
+
+
+def _share(one: InstanceType, vcpus: int, memory_bytes: int) -> Decimal:
+    return max(Decimal(vcpus) / one.vcpus, Decimal(memory_bytes) / usable_memory_bytes(one))
+
+
+def most_cost(bound: PriceBound, points: int, attempt_s: float) -> Decimal:
+    """Dollars when every point takes all of its time."""
+    one = dollars_for(bound.per_hour, timedelta(seconds=attempt_s))
+    return (one * points).quantize(Decimal("0.0001"), ROUND_UP)
+
+
+def timeout_within(
+    max_cost: float, bound: PriceBound | None, *, points: int, timeout_s: float, beside_s: float
+) -> float:
+    """The notebooks' time, so short that the whole sweep costs no more than it may.
+
+    `beside_s` is what an attempt has besides: grace and saving. Raises UsageError when that is too little.
+    """
+    if bound is None:
+        raise UsageError(
+            f"--max-cost {max_cost} cannot be kept.",
+            why="The prices of the machines that Batch may take are not known.",
+            hint="Limit the time instead: --timeout",
+        )
+    if points == 0:
+        return timeout_s
+    seconds = float(Decimal(str(max_cost)) / (bound.per_hour * points) * 3600) - beside_s
+    if seconds < min(LEAST_TIMEOUT_S, timeout_s):
+        raise UsageError(
+            f"--max-cost {max_cost} is too little for {points} points.",
+            why=f"A point can cost {dollars_per_hour(bound.per_hour)} ({bound.instance_type}), and saving "
+            f"alone may take {beside_s / 60:.0f} minutes: "
+            f"{dollars(most_cost(bound, points, beside_s + LEAST_TIMEOUT_S))} would do.",
+            hint="Allow more, ask for fewer processors or points, or take --spot",
+        )
+    return min(timeout_s, float(int(seconds)))

@@ -1,0 +1,59 @@
+"""What was submitted to AWS Batch for a sweep: `sweeps/<sweep-id>/batch/<NNN>.json`, rewritten as it goes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from dayfly.runs import layout
+from dayfly.runs.model import Model
+from dayfly.runs.sweep_batch import BATCH
+
+
+class ArrayJob(Model):
+    """One array job; a single point is a job without an array."""
+
+    name: str
+    schedule: str
+    """Of its deadline, in the project's schedule group."""
+    first: int
+    """Its first child, counted over the submission."""
+    size: int
+    job_id: str = ""
+    """Empty until Batch has said it."""
+    ended: Literal["", "done", "stopped", "deadline", "queue_timed_out"] = ""
+    """How it was seen to end."""
+
+
+class BatchSubmission(Model):
+    """One submission of a sweep's open points. Durations are seconds, money is dollars, times are UTC."""
+
+    version: Literal[1] = 1
+    sweep_id: str
+    number: int
+    created: AwareDatetime
+    project: str
+    region: str
+    queue: str
+    definition: str
+    spot: bool
+    vcpus: int
+    memory_mib: int
+    timeout_s: float
+    """The notebooks' time."""
+    attempt_s: float
+    """After so long Batch ends an attempt."""
+    queue_budget_s: float
+    deadline: AwareDatetime
+    price_per_hour: Decimal | None = None
+    """The dearest that one point can cost; None where no price was known."""
+    most_cost: Decimal | None = None
+    owner: str = ""
+    arrays: tuple[ArrayJob, ...]
+
+
+def record_key(sweep_id: str, number: int) -> str:
+    """The key of a submission's record, from 1."""
+    return layout.sweep_key(sweep_id, f"{BATCH}/{number:03d}.json")
