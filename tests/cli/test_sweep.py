@@ -53,7 +53,7 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert done.out == ""
     lines = done.err.splitlines()
     assert lines[0] == sweep.sweep_id
-    assert "[1] a=2 failed: Cell 3 raised AssertionError: not two" in lines
+    assert "[1] a=2 failed: Cell 4 raised AssertionError: not two" in lines
     assert "✗ failed · 3 points: 1 failed, 2 succeeded" in lines
     assert f"  next      dayfly retry {sweep.sweep_id} --failed" in lines
     assert [str(state) for state in sweep.states] == ["succeeded", "failed", "succeeded"]
@@ -73,7 +73,7 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     ]
     facts = place.cli("show", "--json", sweep.sweep_id).json()
     assert [point["parameters"] for point in facts["points"]] == [{"a": 1}, {"a": 2}, {"a": 3}]
-    assert facts["points"][1]["message"].startswith("Cell 3 raised AssertionError")
+    assert facts["points"][1]["message"].startswith("Cell 4 raised AssertionError")
 
     assert f"{sweep.sweep_id}.2" in place.cli("show", "last[2]").out
     assert "a is 3" in place.cli("logs", f"{sweep.sweep_id}.2").out
