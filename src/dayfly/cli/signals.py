@@ -8,7 +8,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_by_signals() -> None:
-    """Let being told to end raise KeyboardInterrupt. Who runs it under nohup keeps it when the terminal goes."""
+    """Let being told to end raise KeyboardInterrupt; under nohup, it goes on when the terminal is gone."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
