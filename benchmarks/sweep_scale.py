@@ -127,9 +127,11 @@ def _run(sweep: Sweep, limits: Limits, outcome: Outcome) -> None:
         ended += finished
         room = slots[tightest] - running
         begun = min(waiting, room, limits.starts_per_s)
+        # Where nothing can begin, nothing changes until somebody ends.
+        idle = max(starting[0][0] - second - 1, 0) if begun == 0 and starting else 0
         if waiting > begun:
             bound = tightest if begun == room else STARTS
-            outcome.bound_s[bound] = outcome.bound_s.get(bound, 0) + 1
+            outcome.bound_s[bound] = outcome.bound_s.get(bound, 0) + 1 + idle
             outcome.reach(bound, second)
         if begun > 0:
             starting.append((second + math.ceil(sweep.duration_s), begun))
@@ -137,8 +139,9 @@ def _run(sweep: Sweep, limits: Limits, outcome: Outcome) -> None:
         running += begun
         outcome.peak_running = max(outcome.peak_running, round(running))
         _note_puts(limits, outcome, _puts(sweep, begun, finished, running), second)
-        if second >= look_at:
-            look_at = _look(limits, outcome, sweep.points - waiting, second)
+        second += idle
+        while second >= look_at:
+            look_at = _look(limits, outcome, sweep.points - waiting, look_at)
     outcome.ended_s = second
 
 
@@ -158,7 +161,7 @@ def _note_puts(limits: Limits, outcome: Outcome, puts: tuple[float, float], seco
             outcome.reach(name, second)
 
 
-def _look(limits: Limits, outcome: Outcome, known: float, second: int) -> float:
+def _look(limits: Limits, outcome: Outcome, known: float, second: float) -> float:
     """One listing of all runs that there are; when the next one is: a tenth of the time goes into looking."""
     lists = 1 + int(known // limits.list_keys)
     took_s = lists * limits.list_s
