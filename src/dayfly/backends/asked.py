@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from dayfly.runner.notebook import Notebook
 
 STANDARD_INPUT = "-"
-BackendName = Literal["local", "docker", "ec2"]
+BackendName = Literal["local", "docker", "ec2", "batch"]
+"""`batch` is for sweeps only."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from dayfly.runs.status import put_status
 from dayfly.runs.store import Store
 
 if TYPE_CHECKING:
+    from dayfly.backends.batch import BatchTarget
     from dayfly.backends.ec2_target import Ec2Target
 
 _ID_ATTEMPTS = 20
@@ -31,6 +32,7 @@ class Submission:
     bundle: IO[bytes] | None = None
     """Of the commit to carry; None for a run in the working tree, or whose bundle is in the store."""
     target: Ec2Target | None = None
+    batch: BatchTarget | None = None
     """Where in AWS, for a run on a machine."""
     token: str | None = None
     """Two submissions with one token are one run."""

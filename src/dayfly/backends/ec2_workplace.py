@@ -60,7 +60,7 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
         choosing = pool.submit(choose_hardware, aws, base, project.settings, arch=arch, environ=environ)
         record = load_image_record(store, plan.key, arch=arch)
-        checking = pool.submit(_check_image, aws, base, tag=record.tag, digest=record.digest)
+        checking = pool.submit(check_image, aws, base, tag=record.tag, digest=record.digest)
         mirror = mirror_with(aws, base, source.snapshot.commit)
         hardware = choosing.result()
         checking.result()
@@ -73,7 +73,7 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         outputs=outputs,
         find_kernel=partial(kernel_in_image, facts=facts, tag=record.tag),
         snapshot=snapshot_source(source, CHECKOUT),
-        image=_image_source(record, base),
+        image=image_source(record, base),
         target=_make_target(
             aws, base, store, project.settings, hardware, mirror=mirror, ssh_cidr=asked.ssh_cidr
         ),
@@ -141,7 +141,7 @@ def target_again(request: Request, project: Project, environ: Mapping[str, str])
     aws = open_project_aws(project, region=machine.region)
     base = load_base(aws, machine.project)
     hardware = choose_hardware(aws, base, settings, arch=machine.arch, environ=environ)
-    _check_image(aws, base, tag=image.tag, digest=image.id.partition("@")[2])
+    check_image(aws, base, tag=image.tag, digest=image.id.partition("@")[2])
     store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
     mirror = mirror_with(aws, base, request.snapshot.commit) if request.snapshot else ""
     return _make_target(aws, base, store, settings, hardware, mirror=mirror, ssh_cidr="")
@@ -160,7 +160,7 @@ def mirror_with(aws: Aws, base: BaseStack, commit: str) -> str:
     return base.mirror
 
 
-def _check_image(aws: Aws, base: BaseStack, *, tag: str, digest: str) -> None:
+def check_image(aws: Aws, base: BaseStack, *, tag: str, digest: str) -> None:
     """Raise ImageError when the repository no longer has the image that the store knows of."""
     if find_repository_image(aws, base, digest=digest) is None:
         raise ImageError(
@@ -181,7 +181,8 @@ def wanted_arch(project: Project) -> Arch:
     return "arm64" if (settings.image.platform or "").endswith(("arm64", "aarch64")) else DEFAULT_ARCH
 
 
-def _image_source(record: ImageRecord, base: BaseStack) -> ImageSource:
+def image_source(record: ImageRecord, base: BaseStack) -> ImageSource:
+    """What the request says of an image in the project's repository."""
     return ImageSource(
         tag=f"{base.repository_uri}:{record.tag}",
         id=record.reference(base.repository_uri),

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.creation import Submission
@@ -21,9 +20,6 @@ from dayfly.runner.parameters import inject_parameters
 from dayfly.runs import ids
 from dayfly.runs.request import Request
 
-if TYPE_CHECKING:
-    from dayfly.backends.ec2_target import Ec2Target
-
 
 def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], now: datetime) -> Submission:
     """Check everything and say what would run; creates nothing but an image, where one is needed.
@@ -31,18 +27,24 @@ def plan_submission(asked: Asked, project: Project, environ: Mapping[str, str], 
     Raises UsageError and its kin for a notebook, parameter, directory or kernel that is not right.
     """
     with find_source(asked, project, environ) as source:
-        request, target = _plan_request(asked, source, project, environ, now)
+        request, workplace = _plan_request(asked, source, project, environ, now)
         # The file goes with the source, but not as long as it is open here.
+        target = workplace.target
         mirrored = target is not None and bool(target.mirror)
         bundle = source.bundle.open("rb") if source.bundle is not None and not mirrored else None
         return Submission(
-            request=request, content=source.content, bundle=bundle, target=target, token=asked.token
+            request=request,
+            content=source.content,
+            bundle=bundle,
+            target=target,
+            batch=workplace.batch,
+            token=asked.token,
         )
 
 
 def _plan_request(
     asked: Asked, source: Source, project: Project, environ: Mapping[str, str], now: datetime
-) -> tuple[Request, Ec2Target | None]:
+) -> tuple[Request, Workplace]:
     _check_flags(asked, project)
     output_copy = _output_copy(asked.output_copy)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
@@ -58,6 +60,8 @@ def _plan_request(
     target = workplace.target
     if target is not None:  # its deadline is kept by AWS's clock
         now = target.aws.now()
+    elif workplace.batch is not None:
+        now = workplace.batch.aws.now()
     settings = project.settings
     kernel = settings.kernel or kernel_name_of(notebook) or NATIVE
     spec = workplace.find_kernel(kernel)
@@ -93,7 +97,7 @@ def _plan_request(
         from dayfly.aws.machine import check_values
 
         check_values(target.plan(request))
-    return request, target
+    return request, workplace
 
 
 _CONTAINER_FLAGS = ("cpus", "memory", "gpus")
@@ -102,12 +106,14 @@ _FOREIGN = {
     "local": (*_CONTAINER_FLAGS, *_MACHINE_FLAGS),
     "docker": ("python", *_MACHINE_FLAGS),
     "ec2": ("python", "store"),
+    "batch": ("python", "store", "instance", "disk", "keep_on_failure"),
 }
 """Settings that mean nothing to a run there."""
 _WHY_FOREIGN = {
     "local": "A run on local has no limits but those of its machine.",
     "docker": "A run in a container has the Python of its image, and the machine that is there.",
     "ec2": "A run on a machine has the Python of its image, and its store is the project's bucket.",
+    "batch": "AWS Batch chooses the machines, and a sweep there has its image's Python and the bucket.",
 }
 
 
@@ -141,6 +147,10 @@ def _find_workplace(asked: Asked, source: Source, project: Project, environ: Map
         from dayfly.backends.ec2_workplace import ec2_workplace
 
         return ec2_workplace(asked, source, project, environ)
+    if asked.backend == "batch":
+        from dayfly.backends.batch import batch_workplace
+
+        return batch_workplace(asked, source, project, environ)
     from dayfly.backends.docker_workplace import docker_workplace
 
     return docker_workplace(asked, source, project, environ)

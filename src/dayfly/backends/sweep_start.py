@@ -65,4 +65,8 @@ def pool_for(backend: str) -> StartPool:
         from dayfly.backends.pool import start_pool
 
         return start_pool
+    if backend == "batch":
+        from dayfly.backends.batch import start_batch
+
+        return start_batch
     raise UsageError(f"A sweep cannot run on {backend}.", why="Sweeps run on: local, docker, batch.")

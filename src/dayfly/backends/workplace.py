@@ -18,6 +18,7 @@ from dayfly.runner.kernelspecs import KernelSpec, load_kernelspec
 from dayfly.runs.request import ImageSource, PythonEnvironment, SnapshotSource
 
 if TYPE_CHECKING:
+    from dayfly.backends.batch import BatchTarget
     from dayfly.backends.ec2_target import Ec2Target
 
 
@@ -33,6 +34,8 @@ class Workplace:
     image: ImageSource | None = None
     target: Ec2Target | None = None
     """Where in AWS, for a run on a machine."""
+    batch: BatchTarget | None = None
+    """Where in AWS, for a sweep on Batch."""
 
 
 def local_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:

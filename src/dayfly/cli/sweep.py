@@ -119,7 +119,7 @@ def sweep(
 
     def open_store(submission: Submission) -> Store:
         """Where its runs will be, which is where earlier ones are."""
-        target = submission.target
+        target = submission.target or submission.batch
         opened.append(target.store if target is not None else open_project_store(project, os.environ))
         return opened[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
@@ -18,6 +19,10 @@ def stop_sweep(sweep: Sweep, *, wait: bool) -> None:
     from dayfly.cli.sweep_summary import print_sweep_summary
 
     sweep.stop(by=user_name())
+    if sweep.request.run.backend == "batch":
+        from dayfly.backends.batch import end_batch
+
+        end_batch(sweep.store, sweep.sweep_id, os.environ)
     to_stderr(f"Asked {sweep.sweep_id} to stop.")
     if wait:
         sweep.wait()
