@@ -38,7 +38,8 @@ class Overview:
     """Whether a pool is at work on it; None when that cannot be known from here."""
     stopped: bool
     """Whether somebody has asked for its end."""
-    now: datetime
+    awaited: bool = False
+    """Whether it is so new that what works on it may be on its way."""
 
     def state_of(self, index: int) -> State | None:
         """Where a point stands: its newest attempt, or the run that stands for it; None while it waits."""
@@ -92,9 +93,8 @@ class Overview:
         if self.open:
             if self.stopped:
                 return State.CANCELLED
-            fresh = not self.attempts and self.now - self.sweep.created < TAKE_UP_WITHIN
             queued = self.working is None and self.sweep.run.backend not in {"local", "docker"}
-            return State.REQUESTED if fresh else State.RUNNING if queued else State.INTERRUPTED
+            return State.REQUESTED if self.awaited else State.RUNNING if queued else State.INTERRUPTED
         if self.counts[State.FAILED]:
             return State.FAILED
         return State.TIMED_OUT if self.counts[State.TIMED_OUT] else State.SUCCEEDED
@@ -139,7 +139,7 @@ class Sweep:
             open=dict(open_points(self.request, self.points, attempts, again)),
             working=working,
             stopped=asked_to_stop(self.store, self.sweep_id),
-            now=now,
+            awaited=not attempts and now - self.request.created < TAKE_UP_WITHIN,
         )
 
     @property

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import typer
 
+from dayfly.backends.pool import LOG
 from dayfly.backends.sweep_view import Overview, Sweep
 from dayfly.cli.sweep_text import count_states, describe_counts, describe_point, describe_points
 from dayfly.cli.text import SYMBOLS, safe_text, style_state, to_stderr
+from dayfly.runs import layout
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _SHOWN = 5
+_POOL_LINES = 3
+_POOL_LATELY_S = 60.0
 
 
 def exit_sweep(sweep: Sweep, overview: Overview, *, quiet: bool, as_json: bool) -> None:
@@ -56,8 +61,23 @@ def print_sweep_summary(sweep: Sweep, overview: Overview) -> None:
     to_stderr(f"{symbol} {style_state(state)} · {count}: {describe_counts(overview)}")
     for line in failure_lines(sweep, overview, most=_SHOWN):
         to_stderr(f"  {line}")
+    if state is State.INTERRUPTED:
+        for line in _words_of_pool(sweep):
+            to_stderr(f"  pool      {line}")
     for number, command in enumerate(next_commands(sweep.sweep_id, overview)):
         to_stderr(f"  {'next' if number == 0 else '':<10}{command}")
+
+
+def _words_of_pool(sweep: Sweep) -> list[str]:
+    """The last that the pool of this machine said: why it ended before it was done, if it could tell."""
+    path = sweep.store.path(layout.sweep_key(sweep.sweep_id, LOG))
+    try:
+        if path is None or time.time() - path.stat().st_mtime > _POOL_LATELY_S:
+            return []  # it is of a pool before
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return safe_text(text).splitlines()[-_POOL_LINES:]
 
 
 def failure_lines(sweep: Sweep, overview: Overview, *, most: int) -> Iterator[str]:

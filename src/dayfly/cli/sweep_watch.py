@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -73,7 +73,8 @@ def watch_sweep(sweep: Sweep, process: Execution | None, view: SweepView) -> Ove
     with interrupting(process, view, notice):
         while not process.wait(_REFRESH_S):
             watch.go_on()
-    return watch.look()
+    # What worked on it is gone: who still waits for it waits in vain.
+    return replace(watch.look(), awaited=False)
 
 
 def _watch_elsewhere(watch: _Watch) -> Overview:
