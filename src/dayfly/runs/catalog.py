@@ -131,7 +131,11 @@ def _true_state(store: Store, run_id: str, said: State, beat: datetime, now: dat
     if ended is not None:
         return ended
     if waiting:
-        return said if now - beat < patience else State.NEVER_STARTED
+        if now - beat < patience:
+            return said
+        # A machine may die between a runner's first words and the beat that tells of it.
+        begun = any(store.list(layout.run_key(run_id, layout.EVENTS)))
+        return State.LOST if begun else State.NEVER_STARTED
     return State.LOST
 
 

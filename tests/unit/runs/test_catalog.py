@@ -144,6 +144,15 @@ class TestTheStateOfARunElsewhere:
         assert state_of(store, RUN_ID, now=late) is State.NEVER_STARTED
         assert [run.state for run in list_runs(store, now=late)] == [State.NEVER_STARTED]
 
+    def test_a_machine_that_dies_between_its_runners_first_words_and_the_beat_that_tells_of_it_is_lost(
+        self,
+    ) -> None:
+        store = open_store("memory://")
+        put_run(store, state=State.PULLING)
+        store.put(layout.run_key(RUN_ID, f"{layout.EVENTS}/000000000000.jsonl"), b"{}\n")
+        assert state_of(store, RUN_ID) is State.PULLING
+        assert state_of(store, RUN_ID, now=datetime.now(UTC) + STALE_AFTER) is State.LOST
+
     def test_a_machine_that_could_not_boot_but_left_a_result_is_what_that_says(self) -> None:
         store = open_store("memory://")
         put_run(store, state=State.PULLING)
