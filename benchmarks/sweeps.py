@@ -52,9 +52,11 @@ from dayfly.runs.sweep import Point, SweepRequest, encode_points
 
 url, notebook, points, jobs, *preload = sys.argv[1:]
 content, now = Path(notebook).read_bytes(), datetime.now(timezone.utc)
-sweep_id, lines = ids.new_run_id(notebook, now), encode_points([Point(parameters={"seed": n}) for n in range(int(points))])
+sweep_id = ids.new_run_id(notebook, now)
+lines = encode_points([Point(parameters={"seed": n}) for n in range(int(points))])
 python = PythonEnvironment(executable=sys.executable, prefix=sys.prefix, source="a benchmark")
-run = Request(run_id=sweep_id, created=now, notebook=notebook, kernel="python3", python=python, cwd=str(Path(notebook).parent))
+cwd = str(Path(notebook).parent)
+run = Request(run_id=sweep_id, created=now, notebook=notebook, kernel="python3", python=python, cwd=cwd)
 sweep = SweepRequest(
     sweep_id=sweep_id, created=now, run=run, notebook_sha256=hashlib.sha256(content).hexdigest(), base="0",
     count=int(points), points_sha256=hashlib.sha256(lines).hexdigest(), names=("seed",), jobs=int(jobs),

@@ -45,7 +45,7 @@ def pool_directory(store: Store, sweep_id: str, environ: Mapping[str, str]) -> P
 
 
 def default_jobs(cpus: float | None, memory_bytes: int | None) -> int:
-    """How many runs at once cores and memory bear; the arguments are one run's own limits, where it has any."""
+    """How many runs at once cores and memory bear; the arguments are a run's own limits, where it has any."""
     by_cores = int(available_cpus() / (cpus or 1))
     by_memory = available_memory_bytes() // (memory_bytes or _RUN_BYTES)
     return max(1, min(by_cores, by_memory))
@@ -53,7 +53,8 @@ def default_jobs(cpus: float | None, memory_bytes: int | None) -> int:
 
 def available_cpus() -> float:
     """The processors that this process may use."""
-    cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = float(len(affinity(0)) if affinity is not None else os.cpu_count() or 1)
     with suppress(OSError, ValueError):
         quota, period = (_CGROUP / "cpu.max").read_text().split()
         cpus = min(cpus, int(quota) / int(period))

@@ -76,7 +76,7 @@ class Pool:
         return self._signalled or self._stop is not None
 
     def _more(self) -> bool:
-        """With nothing at work: whether there is anything that was not known, or that others are at work on."""
+        """With nothing at work: whether there is anything that was not known, or that others work on."""
         self.work.refresh(set())
         return bool(self.work.queue or self.work.elsewhere)
 

@@ -1,6 +1,6 @@
 """The runner's warm parent: a process of one thread that has imported the runner, and is forked for each run.
 
-It is a server like that of the kernels (`runner.kernel_server`), and as careful: nothing in it may start a
+It is a server like that of the kernels (`runner.fork_server`), and as careful: nothing in it may start a
 thread, so it never speaks with a store. Its children do, each for itself.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from dayfly.backends import local_process
 from dayfly.runner.facts import Facts
-from dayfly.runner.kernel_server import Server
+from dayfly.runner.fork_server import Server
 from dayfly.runner.launch import start_process
 from dayfly.runner.main import Given
 from dayfly.runner.signals import ENDING
@@ -75,7 +75,7 @@ def nursery(directory: Path) -> Iterator[str]:
 
 
 def _serve(listener: socket.socket, alive: int) -> int:
-    """In the nursery: fork until `alive` ends. Returns the exit code, of the nursery or of one of its children."""
+    """In the nursery: fork until `alive` ends. Returns the exit code, of the nursery or of a child of it."""
     signal.pthread_sigmask(
         signal.SIG_BLOCK, ENDING
     )  # its end is that of the pool; a run takes them when it can

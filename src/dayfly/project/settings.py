@@ -105,8 +105,8 @@ class SweepSettings(BaseModel):
 
     preload: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = Field(
         (),
-        description="Modules that are imported once, before the kernels of a sweep are forked, such as pandas. "
-        "They must start no thread.",
+        description="Modules that are imported once, before the kernels of a sweep are forked, such as "
+        "pandas. They must start no thread.",
     )
     jobs: int | None = Field(
         None, ge=1, description="How many points to run at once. Default: as many as cores and memory bear."

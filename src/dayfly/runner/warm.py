@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dayfly.errors import UsageError
-from dayfly.runner import kernel_server
+from dayfly.runner.fork_server import LENGTH
 from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runner.launch import KernelProcess, kernel_arguments, kernel_variables, start_process
 
@@ -37,7 +37,7 @@ class Forked:
         self._received = b""
         self._code: int | None = None
         content = json.dumps(request).encode()
-        connection.sendall(kernel_server.LENGTH.pack(len(content)) + content)
+        connection.sendall(LENGTH.pack(len(content)) + content)
         connection.settimeout(_ANSWER_S)
         while b"\n" not in self._received:
             self._take()
@@ -46,7 +46,7 @@ class Forked:
         if "pid" not in answer:
             raise OSError(answer.get("error", "the server has no answer"))
         self._pid = int(answer["pid"])
-        connection.setblocking(False)
+        connection.setblocking(False)  # noqa: FBT003 -- its only parameter
 
     @property
     def pid(self) -> int:
@@ -139,14 +139,14 @@ def warm_kernels(
 ) -> Iterator[Warming]:
     """Begin to warm a server up for the kernels of `spec`; it ends with the `with` block.
 
-    `directory` is the user's alone, and short: the server's socket is made in it. Kernels that still run live on
-    until their runners have ended. Raises NotWarmError for a kernel that is not ipykernel's.
+    `directory` is the user's alone, and short: the server's socket is made in it. Kernels that still run
+    live on until their runners have ended. Raises NotWarmError for a kernel that is not ipykernel's.
     """
     place = _module_at(spec.argv)
     if place < 0 or not sys.platform.startswith("linux"):
         raise NotWarmError(f"the kernel {spec.name!r} cannot be forked")
     path = str(directory / "kernels")
-    command = [*spec.argv[: place - 1], kernel_server.__file__, path, *modules]
+    command = [*spec.argv[: place - 1], str(Path(__file__).with_name("kernel_server.py")), path, *modules]
     try:
         process = subprocess.Popen(
             command,
@@ -177,7 +177,10 @@ class Warming:
     kernels: WarmKernels
 
     def wait(self, timeout_s: float = _READY_S) -> WarmKernels:
-        """Wait until it can fork. Raises UsageError for a module that must not be preloaded, else NotWarmError."""
+        """Wait until it can fork.
+
+        Raises UsageError for a module that must not be preloaded, NotWarmError for any other reason.
+        """
         answers = self.process.stdout
         if answers is None:
             raise NotWarmError("it cannot be heard")
@@ -190,8 +193,8 @@ class Warming:
         if "refused" in answer:
             raise UsageError(
                 f"A module cannot be preloaded: {answer['refused']}.",
-                why="What it does must be done in each kernel; outputs would differ from those of single runs.",
-                hint="Take it out of preload under [sweep] in dayfly.toml: each kernel then imports it itself.",
+                why="Each kernel must do that itself: outputs would differ from those of single runs.",
+                hint="Take it out of preload under [sweep] in dayfly.toml, and each kernel imports it.",
             )
         if "ready" not in answer:
             raise NotWarmError(str(answer.get("failed")))
