@@ -105,12 +105,14 @@ def to_parquet(table: SweepTable, find: Callable[[str], Any] = importlib.import_
 def _typed(values: Sequence[Any]) -> tuple[str, list[Any]]:
     """The narrowest type that holds a whole column, and its values in it; a mixture is JSON text."""
     kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return "null", list(values)
     if kinds == {bool}:
         return "bool_", list(values)
     if kinds == {int} and all(value is None or -_INT64 <= value < _INT64 for value in values):
         return "int64", list(values)
-    if kinds and kinds <= {int, float} and float in kinds:
+    if kinds <= {int, float} and float in kinds:
         return "float64", [None if value is None else float(value) for value in values]
-    if kinds <= {str}:
+    if kinds == {str}:
         return "string", list(values)
     return "string", [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]

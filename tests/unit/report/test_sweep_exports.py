@@ -136,6 +136,7 @@ def test_parquet_has_types() -> None:
     assert arrow.columns["text"] == ("string", ["x", None])
     assert arrow.columns["flag"] == ("bool_", [True, False])
     assert arrow.columns["huge"] == ("string", [str(1 << 70), None])
+    assert arrow.columns["cost_dollars"] == ("null", [None, None])
     assert arrow.columns["list"] == ("string", [None, "[1]"])
 
 
