@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,14 +16,18 @@ import pytest
 from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.batch import follow_sweep, load_submissions, settle_sweep, stop_sweep, submit_sweep
 from dayfly.aws.client import Aws, open_aws
+from dayfly.aws.image_records import ImageRecord, put_image_record
 from dayfly.backends.asked import Asked
 from dayfly.backends.stores import open_bucket
 from dayfly.backends.submission import plan_submission
 from dayfly.environment.docker import Docker
+from dayfly.environment.facts import image_facts
+from dayfly.environment.image import Image, list_images
+from dayfly.errors import NotebookFailedError
 from dayfly.project.load import load_project
 from dayfly.rehearsal.emulator import Emulator, start_emulator
 from dayfly.runs import layout
-from dayfly.runs.request import Request
+from dayfly.runs.request import ImageSource, Request
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Store
@@ -30,9 +35,10 @@ from dayfly.runs.sweep import Point, SweepRequest, encode_points
 from dayfly.runs.sweep_states import list_attempts
 from tests.cloud.conftest import CACHE, OTHERS
 from tests.cloud.stacks import IMAGE, PROJECT, base_stack
+from tests.cloud.submissions import MANIFEST
 from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401
 from tests.engine.projects import make_repository
-from tests.helpers import make_place
+from tests.helpers import PROGRAMS, Place, make_place
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("batch")]
 
@@ -70,6 +76,23 @@ class Bench:
     store: Store
     request: Request
     content: bytes
+    place: Place
+
+    def cli(self, *arguments: str, code: int = 0) -> str:
+        """A command in the project, as a user types it; what it prints on standard output."""
+        environ = {**self.place.environ, **self.emulator.environ()}
+        done = subprocess.run(
+            [str(PROGRAMS / "dayfly"), *arguments],
+            cwd=self.place.root,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def sweep(self, sweep_id: str, kinds: list[str], **changed: object) -> tuple[SweepRequest, list[Point]]:
         """A sweep of these points in the store, as `dayfly sweep` makes it."""
@@ -139,6 +162,7 @@ def bench(
         assert image is not None
         assert snapshot is not None
         emulator.ask("POST", "/_dayfly/batch/images", {"reference": IMAGE, "image": image.id})
+        _publish(aws, base, store, emulator, docker, image, place)
         assert planned.bundle is not None
         with planned.bundle:
             store.put(layout.snapshot_key(snapshot.commit), planned.bundle.read())
@@ -155,9 +179,52 @@ def bench(
             store=store,
             request=planned.request.model_copy(update=changed),
             content=planned.content,
+            place=place,
         )
         for client in aws._clients.values():
             client.close()
+
+
+def _publish(  # noqa: PLR0917 -- a test's own
+    aws: Aws,
+    base: BaseStack,
+    store: Store,
+    emulator: Emulator,
+    docker: Docker,  # noqa: F811
+    image: ImageSource,
+    place: Place,
+) -> None:
+    """The image in the emulated repository, as `dayfly image push` leaves it."""
+    facts_of = find_image_of(docker, image)
+    facts = image_facts(docker, facts_of, cache=place.root / ".dayfly" / "facts")
+    put = aws.ecr.put_image(
+        repositoryName=base.repository_uri.partition("/")[2],
+        imageManifest=json.dumps(MANIFEST),
+        imageTag=image.key[:16],
+    )
+    digest = put["image"]["imageId"]["imageDigest"]
+    record = ImageRecord(
+        key=image.key,
+        tag=image.key[:16],
+        digest=digest,
+        platform=image.platform,
+        user=facts.user,
+        python=facts.python,
+        kernels=facts.kernels,
+        size_bytes=1,
+        pushed=datetime.now(UTC),
+    )
+    put_image_record(store, record)
+    reference = f"{base.repository_uri}@{digest}"
+    emulator.ask("POST", "/_dayfly/batch/images", {"reference": reference, "image": image.id})
+    (place.root / "dayfly.toml").write_text(
+        f'[image]\nnetwork = "host"\n[aws]\nproject = "{base.project}"\nbucket = "{base.bucket}"\n'
+    )
+
+
+def find_image_of(docker: Docker, image: ImageSource) -> Image:  # noqa: F811
+    """The image that the engine has of that tag."""
+    return next(one for one in list_images(docker) if one.id == image.id)
 
 
 def text(store: Store, run_id: str) -> str:
@@ -239,3 +306,16 @@ def test_the_deadline_ends_a_sweep_whoever_is_gone(bench: Bench) -> None:
     bench.wait(lambda: bench.over(name), "the schedule has ended it")
     [one] = follow_sweep(bench.aws, bench.store, name)
     assert one.status == "FAILED"
+
+
+def test_a_sweep_as_a_user_types_it(bench: Bench) -> None:
+    said = bench.cli(
+        *("sweep", "work.ipynb", "--on", "batch", "--dirty", "--memory", "512MB", "--timeout", "5m"),
+        *("-p", "kind=works,fails", "--quiet"),
+        code=NotebookFailedError.exit_code,
+    )
+    [sweep_id] = {
+        part.partition(".")[0] for part in bench.cli("ps", "--all", "--json").split('"') if "-work-" in part
+    } - {SWEEP, "20261123-111502-work-7f3b", "20261123-121502-work-7f3c"}
+    found = list_attempts(bench.store, sweep_id, 2)
+    assert {i: one.state for i, one in found.items()} == {0: State.SUCCEEDED, 1: State.FAILED}, said
