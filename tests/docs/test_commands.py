@@ -7,7 +7,7 @@ import pytest
 from tests.docs.conftest import ROOT
 from tests.docs.console import Command, Shell, find_commands
 
-PAGES = ["README.md", "docs/tutorial.md", "docs/configuration.md"]
+PAGES = ["README.md", "docs/tutorial.md", "docs/configuration.md", "docs/sweeps.md"]
 
 
 @pytest.mark.timeout(400)

@@ -229,4 +229,5 @@ def choose_sweep_view(sweep: Sweep, *, quiet: bool, as_json: bool) -> Iterator[S
             view.close()
     else:
         to_stderr(sweep.sweep_id)
+        to_stderr(describe_points(sweep.request.count))
         yield PlainSweepView()
