@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
-from dayfly.runs.request import Request, SnapshotSource
+from dayfly.runs.request import Request
 from dayfly.runs.state import State
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, request_of
@@ -57,28 +56,5 @@ class Work:
             self._given_up.add(index)
 
     def request(self, index: int, number: int) -> Request:
-        """The request of an attempt, with a checkout of its own where it has one."""
-        request = request_of(self.sweep, index, self.points[index], number)
-        if request.snapshot is None or request.image is not None:
-            return request
-        shared = request.snapshot.checkout
-        own = f"{shared}-{index}" if number == 1 else f"{shared}-{index}-{number}"
-        return request.model_copy(
-            update={
-                "snapshot": _moved(request.snapshot, own),
-                "cwd": _within(request.cwd, shared, own),
-                "outputs": request.outputs and _within(request.outputs, shared, own),
-            }
-        )
-
-
-def _moved(source: SnapshotSource, checkout: str) -> SnapshotSource:
-    return source.model_copy(update={"checkout": checkout})
-
-
-def _within(path: str, old: str, new: str) -> str:
-    """The path in the new place, if it lies in the old one."""
-    try:
-        return str(PurePath(new) / PurePath(path).relative_to(old))
-    except ValueError:
-        return path
+        """The request of an attempt."""
+        return request_of(self.sweep, index, self.points[index], number)

@@ -1,8 +1,8 @@
 """A Python of the user's that has imported ipykernel and more, and is forked for each kernel.
 
 Run as a file by the user's Python, in whose environment there is no dayfly: the standard library and
-ipykernel, nothing else. `python kernel_server.py SOCKET MODULE...` imports the modules, says on stdout whether
-it can serve (one line of JSON), and forks a kernel for each connection to the Unix socket, with the help of
+ipykernel, nothing else. `python kernel_server.py SOCKET MODULE...` imports the modules, says on stdout if it
+can serve (one line of JSON), and forks a kernel for each connection to the Unix socket, with the help of
 `fork_server.py` beside it. It ends with its standard input.
 
 What is imported here must come out as it would in a kernel's first cell. So there is what modules ask for
