@@ -149,15 +149,16 @@ def _points(store: Store, table: SweepTable, beside: Path | None) -> str:
 
 def _range(values: list[Any]) -> tuple[float, float] | None:
     """The least and the greatest of a column of numbers; None for one that holds anything else."""
-    numbers = []
-    for value in values:
-        if value is None:
-            continue
+    numbers: list[float] = []
+    given = [value for value in values if value is not None]
+    for value in given:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if abs(value) < 1e300:  # noqa: PLR2004 -- no NaN, no infinity, and no integer that is no float
             numbers.append(float(value))
-    return (min(numbers), max(numbers)) if numbers else None
+    if not given:
+        return None
+    return (min(numbers), max(numbers)) if numbers else (0.0, 0.0)  # NaN alone
 
 
 def _cell(column: Column, row: PointResult, spread: tuple[float, float] | None) -> str:

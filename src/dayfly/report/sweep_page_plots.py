@@ -28,6 +28,8 @@ _AT_ONCE = 16
 """Notebooks in memory at once."""
 _MOST_COLUMNS = 12
 _MOST_FACETS = 24
+_SIDE_REM, _PLOT_REM = 9, 18
+"""How wide the first column is, and how wide others may become."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 _BITMAPS = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _SVG = "image/svg+xml"
@@ -140,6 +142,7 @@ def render_plots(plots: Plots, table: SweepTable) -> str:
     across, down = names[-1], names[-2]
     columns = _values(placed, across)
     parts = []
+    wide = f' style="max-width: {_SIDE_REM + _PLOT_REM * len(columns)}rem"'
     for title, matrix in matrices.items():
         heads = "".join(f"<th>{_escape(across)} = {_escape(value)}</th>" for value in columns)
         lines = "".join(
@@ -151,7 +154,8 @@ def render_plots(plots: Plots, table: SweepTable) -> str:
         )
         heading = f"<h3>{_escape(title)}</h3>" if title else ""
         parts.append(
-            f'{heading}<div class="scroll plots"><table class="grid"><thead><tr><th class="side"></th>{heads}'
+            f'{heading}<div class="scroll plots"><table class="grid"{wide}>'
+            f'<thead><tr><th class="side"></th>{heads}'
             f"</tr></thead><tbody>{lines}</tbody></table></div>"
         )
     return "".join(parts)
