@@ -22,7 +22,7 @@ from dayfly.rehearsal.surroundings import IMAGES
 from tests.helpers import PROGRAMS, wait_for
 from tests.rehearsal.rehearsed import PATIENCE_S, make_user
 
-MARK = "DAYFLY_TESTS_COUNT"
+MARK = "COUNTED_BY_A_TEST"
 INTERRUPTED = 130
 ENDS_WITHIN_S = 600.0
 """A rehearsal with its image to build, on a computer that has other things to do."""
