@@ -14,11 +14,15 @@ from typing import Any
 import nbformat
 import pytest
 
+from dayfly.backends.pool_children import UsualStart
+from dayfly.backends.pool_loop import Pool
+from dayfly.backends.pool_work import Work
 from dayfly.runs import layout
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
-from tests.helpers import Place, assert_nothing_runs, output_of, run_dir_of, wait_for
+from dayfly.runs.sweep import Point
+from tests.helpers import NOTEBOOKS, Place, assert_nothing_runs, output_of, run_dir_of, wait_for
 from tests.sweeps import make_sweep, newest_runs, pool_at_work, pool_log, run_pool
 
 _SURROUNDINGS = """
@@ -262,3 +266,37 @@ def test_what_is_asked_for_once_more_runs_once_more(place: Place) -> None:
     place.store.put(again, json.dumps({"indices": [1]}).encode())
     runs = run_pool(place, sweep)
     assert [run.run_id.removeprefix(sweep.sweep_id) for run in runs] == [".0", ".1.2"]
+
+
+def test_a_pool_that_is_interrupted_interrupts_its_runs_and_leaves_the_rest(place: Place) -> None:
+    sweep = make_sweep(place, "sleeps", [{"n": n} for n in range(4)], grace_s=0.1)
+    with pool_at_work(place, sweep) as pool:
+        wait_for(
+            lambda: [run.log().count("asleep") for run in newest_runs(place, sweep)] == [1, 1], "two runs"
+        )
+        pool.interrupt()
+        assert pool.wait(20)
+    assert pool.processes[0].returncode == State.INTERRUPTED.exit_code
+    assert [run.state for run in newest_runs(place, sweep)] == [State.INTERRUPTED] * 2
+
+
+def test_runs_that_nothing_forks_are_started_as_usual(place: Place) -> None:
+    """As where the store is elsewhere, or each run is in a container."""
+    sweep = make_sweep(place, "hello", [{"name": name} for name in ("moon", "sun", "sea")])
+    asleep, _awake = os.pipe2(os.O_NONBLOCK)
+    pool = Pool(
+        store=place.store,
+        work=Work(
+            store=place.store,
+            sweep=sweep,
+            points=[Point(parameters={"name": n}) for n in ("moon", "sun", "sea")],
+        ),
+        content=(NOTEBOOKS / "hello.ipynb").read_bytes(),
+        start=UsualStart(store=place.store, environ=place.environ),
+        jobs=2,
+        wake=asleep,
+    )
+    assert pool.run() == 0
+    runs = newest_runs(place, sweep)
+    assert [run.state for run in runs] == [State.SUCCEEDED] * 3
+    assert "hello sea, 0" in runs[2].log()
