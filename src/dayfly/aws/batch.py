@@ -245,7 +245,20 @@ def stop_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str, *, by: st
     for one in ended:
         aws.batch.terminate_job(jobId=one.array.job_id, reason=STOPPED)
         disarm_deadline(aws, base, name=one.array.schedule)
+    _note_asked(store, sweep_id, {one.array.job_id for one in ended}, "stopped")
     return ended
+
+
+def _note_asked(store: Store, sweep_id: str, job_ids: set[str], why: str) -> None:
+    """Batch does not say of an array job why it was ended: whoever asks for it says so in the record."""
+    for record in load_submissions(store, sweep_id):
+        arrays = tuple(
+            one.model_copy(update={"asked": one.asked or why}) if one.job_id in job_ids else one
+            for one in record.arrays
+        )
+        if arrays != record.arrays:
+            changed = record.model_copy(update={"arrays": arrays})
+            store.put(record_key(sweep_id, record.number), changed.to_bytes())
 
 
 def settle_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str) -> list[ArrayStatus]:
@@ -261,6 +274,9 @@ def settle_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str) -> list
         begun = any(state in one.counts for state in _BEGUN)
         if one.status and not one.ended and not begun and waited > one.submission.queue_budget_s:
             aws.batch.terminate_job(jobId=one.array.job_id, reason=QUEUE_TIMED_OUT)
+            _note_asked(store, sweep_id, {one.array.job_id}, "queue_timed_out")
+    if any(one.ended and not one.array.ended for one in found):
+        found = follow_sweep(aws, store, sweep_id)
     for record in {one.submission.number: one.submission for one in found}.values():
         _note_ends(aws, base, store, record, [one for one in found if one.submission is record])
     return found
@@ -270,7 +286,9 @@ def _note_ends(
     aws: Aws, base: BaseStack, store: Store, record: BatchSubmission, found: Sequence[ArrayStatus]
 ) -> None:
     arrays = tuple(
-        one.array.model_copy(update={"ended": _how(one)}) if one.ended and not one.array.ended else one.array
+        one.array.model_copy(update={"ended": _how(aws, one)})
+        if one.ended and not one.array.ended
+        else one.array
         for one in found
     )
     if arrays == record.arrays:
@@ -283,11 +301,16 @@ def _note_ends(
             disarm_deadline(aws, base, name=after.schedule)
 
 
-def _how(one: ArrayStatus) -> str:
-    if one.reason == STOPPED:
-        return "stopped"
-    if one.reason == REASON:
+def _how(aws: Aws, one: ArrayStatus) -> str:
+    """How an array job ended: as we have asked, or as its last child says; a child of each end is enough."""
+    if one.array.asked or not one.counts.get("FAILED"):
+        return one.array.asked or "done"
+    reason = one.reason
+    if one.array.size > 1:
+        last = f"{one.array.job_id}:{one.array.size - 1}"
+        reason = next(
+            (job.get("statusReason", "") for job in aws.batch.describe_jobs(jobs=[last])["jobs"]), ""
+        )
+    if reason == REASON:
         return "deadline"
-    if one.reason == QUEUE_TIMED_OUT or "JobStateTimeLimit" in one.reason:
-        return "queue_timed_out"
-    return "done"
+    return "queue_timed_out" if "JobStateTimeLimit" in reason else "done"

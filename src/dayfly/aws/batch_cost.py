@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from dayfly.aws.estimates import dollars_for
 from dayfly.aws.fit import usable_memory_bytes
@@ -59,7 +59,7 @@ def _share(one: InstanceType, vcpus: int, memory_bytes: int) -> Decimal:
 def most_cost(bound: PriceBound, points: int, attempt_s: float) -> Decimal:
     """Dollars when every point takes all of its time."""
     one = dollars_for(bound.per_hour, timedelta(seconds=attempt_s))
-    return (one * points).quantize(Decimal("0.0001"), ROUND_UP)
+    return (one * points).quantize(Decimal("0.0001"), ROUND_HALF_UP)
 
 
 def timeout_within(

@@ -87,7 +87,7 @@ def batch_user_policy(project: str, account: str, region: str) -> Document:
                 **allow("DefineSweeps", "batch", "RegisterJobDefinition", definitions),
                 "Condition": {
                     "StringLike": {"batch:Image": image},
-                    "Bool": {"batch:Privileged": "false"},
+                    "BoolIfExists": {"batch:Privileged": "false"},
                 },
             },
             allow(

@@ -23,6 +23,8 @@ class ArrayJob(Model):
     size: int
     job_id: str = ""
     """Empty until Batch has said it."""
+    asked: Literal["", "stopped", "queue_timed_out"] = ""
+    """Why we have asked Batch to end it."""
     ended: Literal["", "done", "stopped", "deadline", "queue_timed_out"] = ""
     """How it was seen to end."""
 

@@ -109,6 +109,14 @@ def _with_more_context(original: Any) -> Any:
             found |= {"iam:PermissionsBoundary": bounded} if bounded else {}
         if service == "cloudformation" and (given := _first(parameters, "RoleARN")):
             found["cloudformation:RoleArn"] = given
+        if service == "batch":
+            container = _json(body).get("containerProperties") or {}
+            found |= {
+                f"batch:{name}": str(container[name]) for name in ("image", "user") if name in container
+            }
+            if "privileged" in container:
+                found["batch:privileged"] = str(container["privileged"]).lower()
+            found |= request_tags(_json(body).get("tags") or {})
         if service == "ec2":
             tags = {
                 _first(parameters, name): _first(parameters, f"{name.removesuffix('.Key')}.Value")

@@ -170,6 +170,12 @@ def _call(region: str, service: str, action: str, target: dict[str, Any]) -> Non
         config=Config(retries={"max_attempts": 0}),
     )
     try:
-        getattr(client, xform_name(action[0].upper() + action[1:]))(**json.loads(target.get("Input") or "{}"))
+        operation = action[0].upper() + action[1:]
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        # Inputs are in PascalCase, whatever the service's own parameters are in.
+        named = {name.lower(): name for name in (shape.members if shape is not None else ())}
+        asked = json.loads(target.get("Input") or "{}")
+        parameters = {named.get(name.lower(), name): value for name, value in asked.items()}
+        getattr(client, xform_name(operation))(**parameters)
     finally:
         client.close()
