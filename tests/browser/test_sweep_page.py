@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from dayfly.report.sweep_page import render_sweep
 from dayfly.runs.state import State
@@ -17,22 +16,13 @@ from dayfly.runs.sweep import Point
 from dayfly.runs.sweep_results import load_table
 from tests.unit.runs.sweep_stores import PLOT, SWEEP_ID, put_point, put_sweep
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 EVIL = "<img src='http://127.0.0.1:9/x' onerror='window.ran = 1'><script>window.ran = 1</script>"
 SVG = PLOT.format(points="10,110 80,30 150,90").replace(
     "</svg>", "<script>window.ran = 1</script><image href='http://127.0.0.1:9/svg'/></svg>"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing: scripts/system-packages.sh installs it"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

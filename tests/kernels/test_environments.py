@@ -19,10 +19,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Making one with ipykernel takes half a minute of installing; so this one is only the files that
     make one, and a `.pth` that lends it this environment's packages.
     """
-    return _make_environment(tmp_path_factory.mktemp("environment") / "theirs", "theirs")
+    return make_environment(tmp_path_factory.mktemp("environment") / "theirs", "theirs")
 
 
-def _make_environment(prefix: Path, name: str) -> Path:
+def make_environment(prefix: Path, name: str) -> Path:
+    """An environment at `prefix` that has this one's packages, ipykernel among them, and no dayfly."""
     base = Path(sys.base_prefix) / "bin"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = prefix / "lib" / version / "site-packages"
@@ -80,7 +81,7 @@ def test_else_the_active_conda_environment(place: Place, environment: Path) -> N
 
 
 def test_else_the_one_beside_the_notebook(place: Place) -> None:
-    beside = _make_environment(place.root / ".venv", "beside")
+    beside = make_environment(place.root / ".venv", "beside")
     run, told = _run(place)
     assert _ran_in(run, beside)
     assert f".venv in {place.root}" in told
@@ -95,7 +96,7 @@ def test_else_dayflys_own(place: Place) -> None:
 
 
 def test_an_environment_without_ipykernel_is_told_how_to_get_it(place: Place) -> None:
-    bare = _make_environment(place.root / "bare", "bare")
+    bare = make_environment(place.root / "bare", "bare")
     site = next((bare / "lib").glob("python3*/site-packages"))
     (site / "ipykernel").unlink()
     done = place.cli("run", str(place.notebook("hello")), "--python", "bare", code=6)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from tests.helpers import Place, cell_states, output_of, text_of
+from tests.kernels.test_environments import make_environment
 
 RECORDS = """
 import dayfly
@@ -38,19 +38,7 @@ def _notebook(place: Place, *sources: str) -> Path:
 @pytest.fixture
 def without_dayfly(tmp_path: Path) -> Path:
     """An environment that has this one's packages, ipykernel among them, and no dayfly."""
-    prefix = tmp_path / "theirs"
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = prefix / "lib" / version / "site-packages"
-    site.mkdir(parents=True)
-    (prefix / "bin").mkdir()
-    base = Path(sys.base_prefix) / "bin"
-    (prefix / "bin" / "python").symlink_to(base / version)
-    (prefix / "pyvenv.cfg").write_text(f"home = {base}\ninclude-system-site-packages = false\n")
-    own = next(path for path in sys.path if path.endswith("site-packages"))
-    # A .pth of ours is not read there, and with it goes the editable dayfly.
-    (site / "lent.pth").write_text(f"{own}\n")
-    (site / "ipykernel").symlink_to(Path(own) / "ipykernel")
-    return prefix
+    return make_environment(tmp_path / "theirs", "theirs")
 
 
 def test_a_kernel_without_dayfly_records(place: Place, without_dayfly: Path) -> None:
