@@ -7,9 +7,9 @@ the store, so that it can be killed at any moment, and the next one goes on.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from dayfly.backends.pool_loop import Pool
 from dayfly.backends.pool_work import Work
 from dayfly.errors import DayflyError, KernelMissingError, RunConflictError, StoreError
 from dayfly.runner.kernelspecs import load_kernelspec
+from dayfly.runner.launch import make_private_directory
 from dayfly.runner.main import kernel_environment
 from dayfly.runner.signals import ENDING, release_signals
 from dayfly.runner.warm import NotWarmError, Warming, warm_kernels
@@ -81,12 +82,11 @@ def _start(store: Store, sweep: SweepRequest) -> Iterator[Start]:
         return
     from dayfly.backends.pool_nursery import nursery
 
-    with (
-        tempfile.TemporaryDirectory(prefix="dayfly-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
-        warming = _begin_warming(sweep, Path(folder), stack)
-        path = stack.enter_context(nursery(Path(folder)))
+    folder = make_private_directory()
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        warming = _begin_warming(sweep, folder, stack)
+        path = stack.enter_context(nursery(folder))
         kernels = None
         if warming is not None:
             try:

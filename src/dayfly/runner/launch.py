@@ -113,7 +113,7 @@ def launch_kernel(  # noqa: PLR0913 -- what a process is made of
     `log` receives what the process itself writes. Raises KernelMissingError when the kernelspec's
     program cannot be started.
     """
-    directory = _make_directory()
+    directory = make_private_directory()
     try:
         connection = _connection(directory, transport, spec.name)
         file = directory / "connection.json"
@@ -130,7 +130,7 @@ def launch_kernel(  # noqa: PLR0913 -- what a process is made of
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _make_directory() -> Path:
+def make_private_directory() -> Path:
     """A directory of the user's alone whose sockets have names that the system can hold."""
     short = len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_BASE
     return Path(tempfile.mkdtemp(prefix="dayfly-", dir=None if short else _SHORT_BASE))
