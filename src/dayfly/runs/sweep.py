@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -40,6 +41,8 @@ class SweepRequest(Model):
     preload: tuple[str, ...] = ()
     """Modules that the kernels' common parent imports before it is forked."""
     max_cost: float | None = None
+    price_per_hour: Decimal | None = None
+    """Dollars for an hour of one point, at most, where points share machines; None where it is not known."""
 
 
 class Point(Model):

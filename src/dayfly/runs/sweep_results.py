@@ -143,7 +143,9 @@ def _rows(
     attempts: Mapping[int, Attempt],
     results: Mapping[str, Lean],
 ) -> Iterator[PointResult]:
-    price = sweep.run.machine.price_per_hour if sweep.run.machine is not None else None
+    price = sweep.price_per_hour
+    if price is None and sweep.run.machine is not None:
+        price = sweep.run.machine.price_per_hour
     for index, point in enumerate(points):
         attempt = attempts.get(index)
         run_id = point.run or (attempt.run_id if attempt is not None else None)

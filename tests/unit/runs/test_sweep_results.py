@@ -81,6 +81,14 @@ def test_a_run_of_an_earlier_sweep_stands_for_a_point_and_costs_nothing(store: S
     assert (table.rows[1].run_id, table.rows[1].reused, table.rows[1].records) == (reused, True, {"rmse": 7})
 
 
+def test_where_points_share_machines_the_price_is_of_one_point(store: Store) -> None:
+    sweep = put_sweep(store, POINTS[:1])
+    priced = sweep.model_copy(update={"price_per_hour": Decimal("0.072")})
+    store.put(layout.sweep_key(SWEEP_ID, layout.SWEEP), priced.to_bytes())
+    put_point(store, sweep, 0, duration_s=50.0)
+    assert load_table(store, SWEEP_ID).cost == Decimal("0.001")
+
+
 def test_a_run_that_left_no_result_has_the_state_that_is_told_of_it(store: Store) -> None:
     sweep = put_sweep(store, POINTS)
     put_point(store, sweep, 0, State.RUNNING)
