@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dayfly.aws.base import BaseStack, load_base
+from dayfly.aws.base_down import plan_down
 from dayfly.aws.batch import (
     follow_sweep,
     load_submissions,
@@ -22,8 +23,10 @@ from dayfly.aws.batch_plan import BatchPlan
 from dayfly.aws.client import Aws
 from dayfly.aws.policies import user_policy
 from dayfly.aws.policy_batch import batch_user_policy
+from dayfly.aws.reap import apply_reap
+from dayfly.aws.reap_plan import plan_reap
 from dayfly.backends.stores import open_bucket
-from dayfly.errors import AwsError, UsageError
+from dayfly.errors import AwsError, RunConflictError, UsageError
 from dayfly.rehearsal.emulator import ACCOUNT, Emulator
 from dayfly.runs import layout
 from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment, Request, SnapshotSource
@@ -244,3 +247,24 @@ def test_who_submits_runs_may_submit_sweeps_with_the_second_policy_only(
     ada = as_role(arn)
     assert submit_sweep(ada, base, store, sweep, points, environ={}) is not None
     assert len(stop_sweep(ada, base, store, SWEEP)) == 1
+
+
+def test_the_reaper_ends_a_sweep_that_is_past_its_deadline_and_down_waits_for_it(
+    aws: Aws, base: BaseStack, store: Store, clock: EmulatorClock
+) -> None:
+    sweep, points = a_sweep(store, 3)
+    record = submit_sweep(aws, base, store, sweep, points, environ={}, queue_budget_s=10 * 3600.0)
+    assert record is not None
+    aws.batch.update_job_queue(jobQueue=base.batch_queue.rpartition("/")[2], jobStateTimeLimitActions=[])
+    aws.scheduler.delete_schedule(Name=record.arrays[0].schedule, GroupName=base.schedule_group)
+    with pytest.raises(RunConflictError, match="sweeps"):
+        plan_down(aws, PROJECT, ACCOUNT, delete_data=False, force=False)
+    assert [one for one in plan_reap(aws, PROJECT).overdue if one.kind == "batch job"] == []
+    clock.sleep((record.deadline - aws.now()).total_seconds() + 660)
+    plan = plan_reap(aws, PROJECT)
+    assert [(one.kind, one.name, one.machine_id) for one in plan.overdue] == [
+        ("batch job", record.arrays[0].job_id, SWEEP)
+    ]
+    assert [one.problem for one in apply_reap(aws, PROJECT, plan)] == [""]
+    assert follow_sweep(aws, store, SWEEP)[0].counts == {"FAILED": 3}
+    assert plan_down(aws, PROJECT, ACCOUNT, delete_data=False, force=False).stack is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dayfly.aws.base_apply import WITHIN_S
+from dayfly.aws.batch_jobs import list_open_jobs
 from dayfly.aws.emptying import Kept, Tell, delete_kept, find_kept
 from dayfly.aws.machines import Machine, list_machines
 from dayfly.aws.names import PROJECT_TAG, base_stack_name
@@ -59,6 +60,13 @@ def plan_down(aws: Aws, project: str, account: str, *, delete_data: bool, force:
             why=", ".join(sorted(one.machine_id or one.instance_id for one in machines)) + ".",
             hint="See what they do with: dayfly machines; end them with it: dayfly cloud down --force",
         )
+    jobs = list_open_jobs(aws, project)
+    if jobs and not force:
+        raise RunConflictError(
+            f"Batch still works on sweeps of {project}.",
+            why=", ".join(sorted(one.name for one in jobs)) + ".",
+            hint="End them with: dayfly stop SWEEP; or with the base stack: dayfly cloud down --force",
+        )
     kept = find_kept(aws, project, account)
     return DownPlan(project=project, stack=stack, machines=machines, kept=kept, delete_data=delete_data)
 
@@ -68,6 +76,9 @@ def apply_down(aws: Aws, plan: DownPlan, *, tell: Tell, on_event: Callable[[Stac
 
     Raises AwsError with the resource that stands in the way.
     """
+    for job in list_open_jobs(aws, plan.project):
+        tell(f"ending {job.name}")
+        aws.batch.terminate_job(jobId=job.job_id, reason="dayfly: the base stack goes")
     before = {one.stack_id: last_event_id(aws, one.stack_id) for one in plan.machines if one.stack_id}
     for one in plan.machines:
         tell(f"ending machine {one.machine_id or one.instance_id}")

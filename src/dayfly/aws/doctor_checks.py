@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from dayfly.aws.batch_jobs import list_open_jobs
 from dayfly.aws.cache import Cache
 from dayfly.aws.doctor import Check, Finding, Patient, note, ok, wrong
 from dayfly.aws.ecr import find_repository_image, list_repository_images
@@ -37,6 +38,7 @@ def cloud_checks(patient: Patient, cache: Cache, image_key: str | None) -> list[
         ("launch templates", lambda: _launch_templates(patient)),
         ("quota", lambda: _quota(patient, cache)),
         ("machines", lambda: _machines(patient)),
+        *([("sweeps", lambda: _sweeps(patient))] if patient.base.batch_queue else []),
     ]
 
 
@@ -65,6 +67,26 @@ def _image(patient: Patient, key: str | None) -> Sequence[Finding]:
     if find_repository_image(aws, base, digest=record.digest) is None:
         return [wrong("image", f"The image {record.tag} has been removed from the repository.", mend)]
     return [ok("image", f"{record.tag} is in the repository")]
+
+
+def _sweeps(patient: Patient) -> Sequence[Finding]:
+    """Batch's queues and machines-to-be, where the base stack has them, and jobs past their deadline."""
+    aws, base = patient.aws, patient.base
+    names = [queue.rpartition("/")[2] for queue in (base.batch_queue, base.batch_spot_queue)]
+    environments = aws.batch.describe_compute_environments(computeEnvironments=names)["computeEnvironments"]
+    for one in environments:
+        if one.get("status") != "VALID" or one.get("state") != "ENABLED":
+            what = f"Batch's {one['computeEnvironmentName']} is {one.get('status')}, {one.get('state')}. "
+            return [
+                wrong("sweeps", what + one.get("statusReason", ""), "Bring it up to date: dayfly cloud up")
+            ]
+    if len(environments) < len(names):
+        return [wrong("sweeps", "A compute environment of Batch is gone.", _REMAKE)]
+    jobs = list_open_jobs(aws, patient.project)
+    late = [one for one in jobs if (end := deadline_in(one.tags)) is not None and aws.now() > end + SLACK]
+    if late:
+        return [wrong("sweeps", f"{late[0].name} is past its deadline.", "End it: dayfly cloud reap")]
+    return [ok("sweeps", f"two queues, {len(jobs)} job{'s' * (len(jobs) != 1)} in them")]
 
 
 def _network(patient: Patient) -> Sequence[Finding]:

@@ -178,6 +178,8 @@ def _delete(aws: Aws, project: str, one: Overdue) -> None:
             aws.ec2.delete_security_group(GroupId=one.name)
         case "launch template":
             aws.ec2.delete_launch_template(LaunchTemplateId=one.name)
+        case "batch job":
+            aws.batch.terminate_job(jobId=one.name, reason="dayfly: past the deadline of the sweep")
         case "schedule":
             aws.scheduler.delete_schedule(Name=one.name, GroupName=base_stack_name(project))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from dayfly.aws.batch_jobs import list_open_jobs
 from dayfly.aws.names import DEADLINE_TAG, PROJECT_TAG, RUN_TAG, base_stack_name, machine_stack_name
 from dayfly.aws.stacks import Stack, list_stacks
 from dayfly.errors import AwsError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SLACK = timedelta(minutes=10)
 
-Kind = Literal["stack", "instance", "volume", "security group", "launch template", "schedule"]
+Kind = Literal["stack", "instance", "volume", "security group", "launch template", "schedule", "batch job"]
 
 _STACK_ID_TAG = "aws:cloudformation:stack-id"
 _ALIVE = ["pending", "running", "stopping", "stopped"]
@@ -87,6 +88,9 @@ def plan_leftovers(aws: Aws, project: str, stacks: list[Stack]) -> list[Overdue]
         # The filter of the listing is not trusted alone: what is found here is deleted.
         if one is not None and tags.get(PROJECT_TAG) == project and tags.get(_STACK_ID_TAG) not in there:
             found.append(one)
+    for job in list_open_jobs(aws, project):
+        one = _judge("batch job", job.job_id, job.tags, job.status, aws.now())
+        found += [one] if one is not None else []
     return [*found, *_old_schedules(aws, project, {stack.name for stack in stacks})]
 
 
