@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_grid(file: Path) -> list[Row] | dict[str, Any]:
     if kind == ".csv":
         return _from_csv(_text_of(file), file)
     if kind in {".parquet", ".pq"}:
-        return _from_parquet(file)
+        return read_parquet(file)
     if kind in {".yaml", ".yml", ".json"}:
         return _from_yaml(_text_of(file), file)
     raise UsageError(
@@ -122,14 +122,14 @@ def _cell(text: str, known: dict[str, TypedText], file: Path) -> TypedText:
     return known[text]
 
 
-def _from_parquet(file: Path) -> list[Row]:
+def read_parquet(file: Path, find: Callable[[str], Any] = importlib.import_module) -> list[Row]:
+    """The rows of a Parquet file. Raises MissingExtraError where `find` finds no pyarrow."""
     try:
-        arrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
+        arrow, parquet = find("pyarrow"), find("pyarrow.parquet")
     except ImportError as error:
         raise MissingExtraError(
             f"The grid file {file} cannot be read: that needs pyarrow.",
-            hint="Install it beside dayfly with: pip install pyarrow\nor write the grid as CSV.",
+            hint="Install it with: pip install 'dayfly[parquet]'\nor write the grid as CSV.",
         ) from error
     try:
         table = parquet.read_table(file)

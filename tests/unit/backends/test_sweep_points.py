@@ -7,14 +7,16 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dayfly.backends.sweep_files import read_parquet
 from dayfly.backends.sweep_points import Drawing, Grid, draw_points, grid_from, grid_from_flags
 from dayfly.backends.sweep_values import MOST_POINTS, parse_values, split_items
 from dayfly.errors import MissingExtraError, ParameterError, UsageError
@@ -280,13 +282,13 @@ class TestAGridInAFile:
             flags("a=1", file=file)
 
     def test_parquet(self, tmp_path: Path) -> None:
-        arrow = pytest.importorskip("pyarrow")
-        parquet = pytest.importorskip("pyarrow.parquet")
         file = tmp_path / "grid.parquet"
-        parquet.write_table(arrow.table({"a": [1, 2], "b": ["x", None]}), file)
+        pq.write_table(pa.table({"a": [1, 2], "b": ["x", None]}), file)
         assert points_of(flags(file=file)) == [{"a": 1, "b": "x"}, {"a": 2}]
 
-    @pytest.mark.skipif(find_spec("pyarrow") is not None, reason="pyarrow is installed")
     def test_parquet_without_pyarrow_says_what_to_install(self, tmp_path: Path) -> None:
+        def find(name: str) -> Any:
+            raise ImportError(name)
+
         with pytest.raises(MissingExtraError, match="pyarrow"):
-            flags(file=tmp_path / "grid.parquet")
+            read_parquet(tmp_path / "grid.parquet", find)
