@@ -73,6 +73,11 @@ _BESIDE = {
 """What these import themselves at their first plot or table."""
 
 
+_FORK_SAFE = frozenset({"jemalloc_bg_thd"})
+"""Threads whose library goes on without them in a forked process: jemalloc (pyarrow brings it, and pandas
+imports that) then gives memory back by itself, as its handlers of pthread_atfork arrange."""
+
+
 class RefusedError(Exception):
     """A module that must not be imported before there is a kernel."""
 
@@ -193,7 +198,7 @@ def _threads() -> list[str]:
     for task in sorted(left):
         with contextlib.suppress(OSError):
             names.append(Path("/proc/self/task", task, "comm").read_text().strip())
-    return names
+    return [name for name in names if name not in _FORK_SAFE]
 
 
 def prepare(modules: list[str]) -> None:
