@@ -17,6 +17,7 @@ from dayfly.aws.batch_plan import require_batch
 from dayfly.aws.client import Aws
 from dayfly.aws.image_records import load_image_record
 from dayfly.backends.asked import Asked
+from dayfly.backends.batch_target import BatchTarget
 from dayfly.backends.docker import CHECKOUT
 from dayfly.backends.docker_workplace import image_tree, kernel_in_image, places_in_checkout
 from dayfly.backends.ec2_workplace import PLATFORMS, check_image, image_source, wanted_arch
@@ -35,15 +36,6 @@ from dayfly.runs.sweep import SweepRequest, decode_points
 
 ASK_EVERY_S = 20.0
 """Between two questions to Batch; what the points do is read from the store, as often as one likes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchTarget:
-    """Where in AWS a sweep goes."""
-
-    aws: Aws
-    base: BaseStack
-    store: Store
 
 
 def batch_workplace(asked: Asked, source: Source, project: Project, environ: Mapping[str, str]) -> Workplace:

@@ -17,7 +17,7 @@ from dayfly.runs.status import put_status
 from dayfly.runs.store import Store
 
 if TYPE_CHECKING:
-    from dayfly.backends.batch import BatchTarget
+    from dayfly.backends.batch_target import BatchTarget
     from dayfly.backends.ec2_target import Ec2Target
 
 _ID_ATTEMPTS = 20

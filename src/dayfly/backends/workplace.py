@@ -18,7 +18,7 @@ from dayfly.runner.kernelspecs import KernelSpec, load_kernelspec
 from dayfly.runs.request import ImageSource, PythonEnvironment, SnapshotSource
 
 if TYPE_CHECKING:
-    from dayfly.backends.batch import BatchTarget
+    from dayfly.backends.batch_target import BatchTarget
     from dayfly.backends.ec2_target import Ec2Target
 
 
