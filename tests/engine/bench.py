@@ -32,7 +32,7 @@ _CLONE = hashlib.sha256(os.fsencode(CACHE)).digest()
 BRIDGE = f"dayfly-{_CLONE[:3].hex()}"
 BRIDGE_ADDRESS = f"172.30.{_CLONE[3]}.1/24"
 # From which its networks get theirs.
-NETWORKS = f"172.29.{_CLONE[4] & 0xF0}.0/20"
+NETWORKS = f"10.{100 + _CLONE[4] // 2}.{_CLONE[5] & 0xF0}.0/20"
 START_S = 60.0
 END_S = 30.0
 
