@@ -7,8 +7,6 @@ from dayfly.aws.client import Aws
 from tests.cloud.stacks import PROJECT, base_stack
 
 
-
-
 def test_a_base_stack_without_batch_has_nothing_of_it(aws: Aws) -> None:
     base = base_stack(aws)
     assert (base.batch_queue, base.batch_job_definition) == ("", "")
