@@ -45,7 +45,8 @@ def batch_admin_policy(project: str, account: str, region: str) -> Document:
             allow(
                 "ChangeTheGroup",
                 "ec2",
-                "AuthorizeSecurityGroupEgress DeleteSecurityGroup RevokeSecurityGroupEgress",
+                "AuthorizeSecurityGroupEgress DeleteSecurityGroup RevokeSecurityGroupEgress "
+                "UpdateSecurityGroupRuleDescriptionsEgress",
                 groups,
                 equals(f"aws:ResourceTag/{PROJECT_TAG}", project),
             ),
