@@ -6,6 +6,7 @@ All tests share it, and therefore one worker: one machine boots at a time, howev
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,10 +45,10 @@ def rehearsal(user_root: Path, docker: Docker, base_image: str) -> Iterator[Rehe
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def key(rehearsal: Rehearsal, user_root: Path) -> Iterator[Path]:
-    """The private key of the pair that the base stack has from now on; it has a mirror, too."""
-    made = make_key(user_root.parent / "keys")
+    """The private key of the pair that the base stack has for as long; it has a mirror, too."""
+    made = make_key(Path(tempfile.mkdtemp(prefix="keys-", dir=user_root.parent)))
     environ = {**_clean(), **rehearsal.around.emulator.environ()}
     user = Rehearsed(rehearsal=rehearsal, root=user_root, environ=environ)
     user.cli("cloud", "up", "--yes", "--ssh-key", f"{made}.pub", "--mirror", "codecommit")
