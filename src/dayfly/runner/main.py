@@ -89,7 +89,7 @@ def kernel_environment(
     return values
 
 
-def _execute(  # noqa: PLR0913 -- what a run is made of
+def _execute(  # noqa: PLR0913, PLR0917 -- what a run is made of
     run_dir: Path,
     request: dict[str, Any],
     outputs: Path,
