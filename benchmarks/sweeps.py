@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.environments import CACHE, Environment, load_environment
 
@@ -149,7 +150,7 @@ def write_notebook(path: Path, *cells: str) -> None:
     """Write a notebook with one parameter, `seed`, and these cells."""
     sources = ["seed = 0", _IMPORTS, *(cell.strip() for cell in cells)]
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    content = [
+    content: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "execution_count": None,

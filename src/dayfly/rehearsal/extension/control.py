@@ -26,7 +26,7 @@ from typing import Any
 import ministack.app as ministack
 from ministack.core import responses
 
-from . import batch, codecommit, instances, registry, scheduler
+from . import batch_engine, batch_jobs, codecommit, instances, registry, scheduler
 from .sessions import mint
 from .world import WORLD, Fault, NoCapacity
 
@@ -95,9 +95,9 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
         case "POST", ["images"]:
             return registry.know_image(asked)
         case "POST", ["batch", "images"]:
-            return batch.IMAGES.update({asked["reference"]: asked["image"]})
+            return batch_jobs.IMAGES.update({asked["reference"]: asked["image"]})
         case "POST", ["batch", "lose"]:
-            return batch.LOSSES.append(asked)
+            return batch_jobs.LOSSES.append(asked)
         case "GET", ["instances"]:
             return instances.standing()
         case "GET", ["placeholders"]:
@@ -115,4 +115,4 @@ def _reset() -> None:
     ministack._reset_all_state()
     WORLD.reset()
     codecommit.reset()
-    batch.reset()
+    batch_engine.reset()
