@@ -30,10 +30,9 @@ demo: uv ## run examples/quickstart.ipynb and say where the result is
 	@if docker version >/dev/null 2>&1; then \
 	  echo "There is a Docker engine: see the same notebook on a machine of the cloud, rehearsed here: make rehearsal"; fi
 
-# Rehearsed machines really boot, each for a minute of two cores: they have a target of their own, `machines`.
-test: uv ## run all tests but those of rehearsed machines; ARGS="-k words" runs some
+test: uv ## run all tests; ARGS="-k words" runs some
 	@scripts/system-packages.sh
-	$(RUN) pytest -n auto --dist loadgroup --ignore tests/rehearsal $(ARGS)
+	$(RUN) pytest -n auto --dist loadgroup $(ARGS)
 
 check: uv ## lint, types, who imports whom, shell scripts, templates, lock file, docs
 	uv lock --check
@@ -59,7 +58,7 @@ bench: uv ## measure against papermill and jupyter execute
 aws-acceptance: uv ## try everything on the real AWS, under a dollar, asks first; ARGS=--rehearse: what an emulator can
 	$(RUN) python scripts/aws_acceptance.py $(ARGS)
 
-machines: uv ## run the tests of rehearsed machines, which really boot
+machines: uv ## run only the tests of rehearsed machines, which really boot, a minute each
 	@scripts/system-packages.sh
 	$(RUN) pytest tests/rehearsal $(ARGS)
 
