@@ -233,6 +233,7 @@ def text(store: Store, run_id: str) -> str:
     return "".join("".join(out.get("text", "")) for cell in cells for out in cell.get("outputs", []))
 
 
+@pytest.mark.fault(41)
 def test_a_child_whose_host_fails_is_retried_and_one_whose_cell_fails_is_not(bench: Bench) -> None:
     """FAULTS 41: each attempt has a prefix of its own."""
     sweep, points = bench.sweep(SWEEP, ["works", "waits", "fails"])

@@ -177,6 +177,7 @@ def test_a_job_that_nothing_would_end_does_not_stay(
     assert again.number == 2
 
 
+@pytest.mark.fault(40)
 def test_what_never_starts_is_cancelled_after_the_queue_budget(
     aws: Aws, base: BaseStack, store: Store, clock: EmulatorClock
 ) -> None:
