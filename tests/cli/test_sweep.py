@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from pathlib import Path
 
 import nbformat
 import pytest
+import typer
 from nbformat.v4 import new_code_cell, new_notebook
 
+from dayfly.backends.pool import start_pool
 from dayfly.backends.sweep_creation import pool_alive
+from dayfly.backends.sweep_start import Begun
 from dayfly.backends.sweep_view import Sweep
+from dayfly.cli.sweep import _watch
 from dayfly.runs.catalog import find_sweep_ids
 from dayfly.runs.state import State
 from tests.helpers import Place, assert_nothing_runs, wait_for
@@ -144,6 +149,15 @@ def begin(place: Place, *options: str) -> Sweep:
     return sweep
 
 
+def test_forced_points_run_again_in_a_sweep_of_their_own(place: Place, notebook: Path) -> None:
+    place.cli("sweep", "nb.ipynb", "-p", "a=1,3")
+    first = only_sweep(place).sweep_id
+    place.cli("sweep", "nb.ipynb", "-p", "a=1,3", "--force")
+    [second] = [Sweep(each, place.store) for each in find_sweep_ids(place.store) if each != first]
+    assert second.state is State.SUCCEEDED
+    assert second.look().reused == 0
+
+
 def test_a_sweep_is_stopped_and_goes_on(place: Place, notebook: Path) -> None:
     sweep = begin(place)
     assert "1 running, 3 waiting" in place.cli("show").out
@@ -168,6 +182,18 @@ def test_a_second_client_watches_the_pool_that_is_at_work(place: Place, notebook
         assert said[1] == f"A pool is at work on {sweep.sweep_id} already.\n"
         (place.root / "go").touch()
         assert client.wait(60) == 0
+    assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]
+
+
+def test_a_client_whose_pool_gives_way_watches_the_other(place: Place, notebook: Path) -> None:
+    """Two commands at one moment: neither sees a pool yet, both start one, and only one of the two works."""
+    sweep = begin(place)
+    ours = start_pool(place.store, sweep.sweep_id, place.environ)
+    assert ours.processes[0].wait(60) == 0
+    threading.Timer(0.5, (place.root / "go").touch).start()
+    with pytest.raises(typer.Exit) as ended:
+        _watch(Begun(sweep=sweep, process=ours), detach=False, quiet=True, as_json=False)
+    assert ended.value.exit_code == 0
     assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]
 
 

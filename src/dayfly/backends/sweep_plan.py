@@ -96,7 +96,7 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
     """Check everything and say what would run; creates nothing but an image, where one is needed.
 
     Kernel, Python, snapshot and image are found once for all points. `open_store` opens the store that the
-    sweep is for, in which earlier runs are looked for. Raises UsageError and its kin.
+    sweep is for, with or without looking for earlier runs in it. Raises UsageError and its kin.
     """
     _check_wish(wish)
     drawn: list[Drawn] = []
@@ -119,9 +119,8 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
         target=submission.target,
         asked=drawn[0].asked,
     )
-    return (
-        plan if wish.force else _with_earlier(plan, find_earlier(open_store(submission), sweep.base, now=now))
-    )
+    store = open_store(submission)
+    return plan if wish.force else _with_earlier(plan, find_earlier(store, sweep.base, now=now))
 
 
 def _check_wish(wish: SweepWish) -> None:

@@ -206,6 +206,8 @@ def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
     except BrokenPipeError:  # nobody reads what we show: the exit code still tells how it ends
         replace_broken_streams()
         overview = watch_sweep(sweep_, process, QuietSweepView())
+    if overview.working:  # ours gave way to one that another command began at the same moment
+        watch_or_leave_sweep(sweep_, quiet=quiet, as_json=as_json)
     exit_sweep(sweep_, overview, quiet=quiet, as_json=as_json)
 
 
