@@ -81,13 +81,18 @@ def batch_user_policy(project: str, account: str, region: str) -> Document:
     base = base_stack_name(project)
     jobs = arns.here("batch", "job/*")
     definitions = arns.here("batch", f"job-definition/{base}-sweep*")
-    image = f"{account}.dkr.ecr.{region}.amazonaws.com*/{arns.repository.rpartition(':repository/')[2]}@*"
+    repository = arns.repository.rpartition(":repository/")[2]
+    # Both in full: a star behind the domain would be met by a registry of anybody's.
+    images = [
+        f"{account}.dkr.ecr.{region}.{domain}/{repository}@*"
+        for domain in ("amazonaws.com", "amazonaws.com.cn")
+    ]
     return document(
         [
             {
                 **allow("DefineSweeps", "batch", "RegisterJobDefinition", definitions),
                 "Condition": {
-                    "StringLike": {"batch:Image": image},
+                    "StringLike": {"batch:Image": images},
                     "BoolIfExists": {"batch:Privileged": "false"},
                 },
             },

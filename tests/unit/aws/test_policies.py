@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatchcase
 
 import pytest
 
 from dayfly.aws.names import role_name
+from dayfly.aws.policy_batch import batch_user_policy
 from scripts.policy_documents import ACCOUNT, PARAMETERS, PROJECT, REGION, all_documents
 from tests.unit.aws.iam import (
     BUCKET,
@@ -158,6 +160,20 @@ def test_a_point_of_a_sweep_may_read_points_and_write_runs_and_end_nothing() -> 
     assert not any(
         action.startswith(("batch:", "cloudformation:", "ecr:", "iam:")) for action in actions(may)
     )
+
+
+def test_a_sweep_can_be_defined_with_images_of_the_projects_repository_only() -> None:
+    may = batch_user_policy(PROJECT, ACCOUNT, REGION)["Statement"]
+    [define] = [one for one in may if one["Sid"] == "DefineSweeps"]
+    images = define["Condition"]["StringLike"]["batch:Image"]
+    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+    for image, allowed in (
+        (f"{registry}/dayfly/{PROJECT}@sha256:0", True),
+        (f"{registry}.cn/dayfly/{PROJECT}@sha256:0", True),
+        (f"{registry}.example.org/dayfly/{PROJECT}@sha256:0", False),
+        (f"{registry}/dayfly/other@sha256:0", False),
+    ):
+        assert any(fnmatchcase(image, pattern) for pattern in images) is allowed, image
 
 
 def test_batchs_machines_cannot_read_runs() -> None:

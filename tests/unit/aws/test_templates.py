@@ -139,6 +139,17 @@ def test_spot_machines_begin_like_all_others() -> None:
         assert spot == usual
 
 
+def test_no_notebook_reaches_the_metadata_service_of_batchs_machines() -> None:
+    """SECURITY 2. Batch's containers have the machine's network, so a hop limit holds none of them back."""
+    data = launch_template("base", "BatchLaunchTemplate")
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    script = data["UserData"]["Fn::Base64"]
+    rule = "--destination 169.254.169.254 --match owner ! --uid-owner 0 --jump REJECT"
+    assert f"iptables --wait --insert OUTPUT {rule}\n" in script
+    # As soon as the agent has its settings, it may take containers.
+    assert script.index(rule) < script.index("ecs.config")
+
+
 def test_nothing_comes_in_but_ssh_from_one_address_where_asked_for() -> None:
     """SECURITY 3."""
     group = properties("machine", "SecurityGroup")
