@@ -32,6 +32,7 @@ from dayfly.runs import layout
 from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment, Request, SnapshotSource
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
+from dayfly.runs.sweep_batch import children_key
 from tests.cloud.conftest import EmulatorClock
 from tests.cloud.stacks import IMAGE, PROJECT, base_stack
 from tests.cloud.submissions import names
@@ -172,6 +173,31 @@ def test_a_job_that_nothing_would_end_does_not_stay(
         submit_sweep(aws, base, store, sweep, points, environ={})
     [one] = follow_sweep(aws, store, SWEEP)
     assert one.ended
+    again = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert again is not None
+    assert again.number == 2
+
+
+def test_who_may_not_define_the_job_leaves_nothing_in_the_way(
+    aws: Aws, base: BaseStack, store: Store, emulator: Emulator
+) -> None:
+    sweep, points = a_sweep(store, 3)
+    emulator.fault("batch:RegisterJobDefinition", kind="deny")
+    with pytest.raises(AwsError):
+        submit_sweep(aws, base, store, sweep, points, environ={})
+    again = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert again is not None
+    assert again.number == 1
+
+
+def test_a_client_that_was_killed_while_it_submitted_is_waited_for_and_not_for_ever(
+    aws: Aws, base: BaseStack, store: Store, clock: EmulatorClock
+) -> None:
+    sweep, points = a_sweep(store, 3)
+    store.put(children_key(SWEEP, 1), b"")
+    with pytest.raises(AwsError, match="Somebody else is submitting"):
+        submit_sweep(aws, base, store, sweep, points, environ={})
+    clock.sleep(700)
     again = submit_sweep(aws, base, store, sweep, points, environ={})
     assert again is not None
     assert again.number == 2

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.base import BaseStack
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 STOPPED = "dayfly: the sweep was stopped"
 QUEUE_TIMED_OUT = "dayfly: queue_timed_out"
 _JOBS_A_CALL = 100
+_ABANDONED_S = 600.0
+"""Between the two objects of a submission there is one request: who takes so long for it is gone."""
 _ENDED = frozenset({"SUCCEEDED", "FAILED"})
 _BEGUN = ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 _FROM_MODEL = (
@@ -84,7 +87,7 @@ def submit_sweep(  # noqa: PLR0913, PLR0917 -- what Batch is asked
     wanted = _open(aws, store, sweep, points, records)
     if not wanted:
         return None
-    number = max((one.number for one in records), default=0) + 1
+    number = _next_number(store, sweep.sweep_id, records, aws.now())
     plan = plan_batch(
         aws,
         base,
@@ -98,6 +101,7 @@ def submit_sweep(  # noqa: PLR0913, PLR0917 -- what Batch is asked
     )
     if not ask(plan):
         return None
+    definition = _definition(aws, base, plan.image)
     # Two clients that submit at once: the second finds that the number is taken.
     if not store.create(
         children_key(sweep.sweep_id, number), encode_children(encode_points(points), plan.wanted)
@@ -106,7 +110,17 @@ def submit_sweep(  # noqa: PLR0913, PLR0917 -- what Batch is asked
             f"Somebody else is submitting {sweep.sweep_id} just now.",
             hint=f"See how it goes: dayfly show {sweep.sweep_id}",
         )
-    return _apply(aws, base, store, plan)
+    return _apply(aws, base, store, plan, definition)
+
+
+def _next_number(store: Store, sweep_id: str, records: Sequence[BatchSubmission], now: datetime) -> int:
+    """The number after those that have a record; one whose client ended before is passed over."""
+    taken = {one.number for one in records}
+    for entry in store.list(layout.sweep_key(sweep_id, BATCH)):
+        name = entry.key.rpartition("/")[2]
+        if name.endswith(".children") and (now - entry.modified).total_seconds() > _ABANDONED_S:
+            taken.add(int(name.partition(".")[0]))
+    return max(taken, default=0) + 1
 
 
 def _open(
@@ -134,8 +148,8 @@ def _points_of(store: Store, one: ArrayStatus) -> Iterator[int]:
         yield decode_child(records[at : at + WIDTH]).index
 
 
-def _apply(aws: Aws, base: BaseStack, store: Store, plan: BatchPlan) -> BatchSubmission:
-    record = plan.record.model_copy(update={"definition": _definition(aws, base, plan.image)})
+def _apply(aws: Aws, base: BaseStack, store: Store, plan: BatchPlan, definition: str) -> BatchSubmission:
+    record = plan.record.model_copy(update={"definition": definition})
     key = record_key(record.sweep_id, record.number)
     store.put(key, record.to_bytes())
     for place, array in enumerate(record.arrays):
