@@ -23,6 +23,7 @@ _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?", re.ASCII
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 _PAIRS = {"[": "]", "{": "}"}
 _LONGEST_NUMBER = 25
+_LARGEST_EXPONENT = 300
 
 
 def parse_pair(pair: str) -> tuple[str, TypedText | list[TypedText]]:
@@ -95,6 +96,9 @@ def _range(found: re.Match[str], where: str) -> Iterator[TypedText]:
         raise UsageError(f"{where}: a number of the range {found[0]} is too long.")
     whole = all(part is None or _WHOLE.fullmatch(part) for part in found.groups())
     first, last = Decimal(found[1]), Decimal(found[2])
+    parts = (first, last, Decimal(found[3] or 1))
+    if any(part and not -_LARGEST_EXPONENT <= part.adjusted() <= _LARGEST_EXPONENT for part in parts):
+        raise UsageError(f"{where}: a number of the range {found[0]} is too large, or too small.")
     if found[3] is None and not whole:
         raise UsageError(
             f"{where}: the range {found[0]} needs a step.", hint=f"Write it behind: {found[0]}..0.1"

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from dayfly.errors import MissingExtraError
@@ -112,7 +113,8 @@ def _typed(values: Sequence[Any]) -> tuple[str, list[Any]]:
     if kinds == {int} and all(value is None or -_INT64 <= value < _INT64 for value in values):
         return "int64", list(values)
     if kinds <= {int, float} and float in kinds:
-        return "float64", [None if value is None else float(value) for value in values]
+        with suppress(OverflowError):  # an integer that no float is as large as
+            return "float64", [None if value is None else float(value) for value in values]
     if kinds == {str}:
         return "string", list(values)
     return "string", [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]

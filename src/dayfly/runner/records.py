@@ -17,6 +17,8 @@ from dayfly.runner.for_kernels.dayfly import FLOAT, LONGEST_NAME, MIME
 SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.text+json")
 """Of scrapbook's encoders, those whose data is JSON."""
 LIMIT_BYTES = 1 << 20
+_DEEPEST = 60
+"""What `dayfly.record` accepts, and the objects that stand for NaN and the infinities in it."""
 _FLOATS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 FOLDER = Path(__file__).parent / "for_kernels"
 """What Python kernels find `dayfly` in where none is installed."""
@@ -41,7 +43,7 @@ class Records:
         """Look for a record in the data of one output."""
         for mime, field_name in ((MIME, "value"), *((scrap, "data") for scrap in SCRAPS)):
             said = data.get(mime)
-            if isinstance(said, Mapping) and field_name in said:
+            if isinstance(said, Mapping) and field_name in said and not _deeper(said[field_name], _DEEPEST):
                 self._keep(said.get("name"), _with_floats(said[field_name]))
 
     def _keep(self, name: object, value: Any) -> None:
@@ -65,6 +67,13 @@ class Records:
             f"{name!r} was not recorded: a run keeps {self.limit_bytes:,} bytes of recorded values in all. "
             "Write large results to $DAYFLY_OUTPUTS."
         )
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether lists and dictionaries are nested deeper than a result can be written with."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return isinstance(value, (list, tuple)) and (most == 0 or any(_deeper(each, most - 1) for each in value))
 
 
 def _with_floats(value: Any) -> Any:

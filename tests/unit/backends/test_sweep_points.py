@@ -292,3 +292,11 @@ class TestAGridInAFile:
 
         with pytest.raises(MissingExtraError, match="pyarrow"):
             read_parquet(tmp_path / "grid.parquet", find)
+
+
+@pytest.mark.parametrize(
+    "text", ["0..1e999999..1", "0..1e999999999999..1", "1e400..1e400..1", "1..2..1e-400"]
+)
+def test_a_range_of_numbers_that_nothing_could_hold_is_refused_at_once(text: str) -> None:
+    with pytest.raises(UsageError, match="too large, or too small"):
+        parse_values(text, "-p x")

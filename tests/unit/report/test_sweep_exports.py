@@ -101,8 +101,8 @@ def test_json_is_strict() -> None:
 
 def test_parquet_has_types() -> None:
     records = [
-        {"whole": 1, "mixed": 1, "odd": 1, "text": "x", "flag": True, "huge": 1 << 70},
-        {"whole": 2, "mixed": 0.5, "odd": "x", "flag": False, "list": [1]},
+        {"whole": 1, "mixed": 1, "odd": 1, "text": "x", "flag": True, "huge": 1 << 70, "vast": 10**400},
+        {"whole": 2, "mixed": 0.5, "odd": "x", "flag": False, "list": [1], "vast": 0.5},
     ]
     read = pq.read_table(pa.BufferReader(to_parquet(make_table(records))))
     types = {field.name: str(field.type) for field in read.schema}
@@ -113,6 +113,7 @@ def test_parquet_has_types() -> None:
     assert (types["text"], columns["text"]) == ("string", ["x", None])
     assert (types["flag"], columns["flag"]) == ("bool", [True, False])
     assert (types["huge"], columns["huge"]) == ("string", [str(1 << 70), None])
+    assert (types["vast"], columns["vast"]) == ("string", [str(10**400), "0.5"])
     assert (types["cost_dollars"], columns["cost_dollars"]) == ("null", [None, None])
     assert (types["list"], columns["list"]) == ("string", [None, "[1]"])
 

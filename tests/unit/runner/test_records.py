@@ -186,3 +186,12 @@ def test_a_name_gives_its_room_back() -> None:
     values, warnings = collect(*(of_dayfly("a", "x" * 900) for _ in range(5)), limit=1000)
     assert list(values) == ["a"]
     assert warnings == []
+
+
+def test_what_is_nested_too_deeply_records_nothing() -> None:
+    """A message that `record` did not make: writing it would be the end of the whole run."""
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    values, _ = collect(of_dayfly("deep", deep), of_dayfly("x", [[[1]]]))
+    assert values == {"x": [[[1]]]}
