@@ -142,7 +142,7 @@ def _start() -> Path:
 def _end(folder: Path) -> None:
     docker = _private(folder)
     if left := docker.run(["ps", "--all", "--quiet"]).split():
-        docker.run(["rm", "--force", *left])
+        docker.try_run(["rm", "--force", *left])  # some are going by themselves
     pid = int((folder / "docker.pid").read_text())
     if _lives(folder, pid):
         os.kill(pid, signal.SIGTERM)
