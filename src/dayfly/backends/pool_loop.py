@@ -7,11 +7,12 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dayfly.backends.pool_children import Child, ForkedStart, Start
 from dayfly.backends.pool_work import Work
-from dayfly.errors import DayflyError, RunNotFoundError
+from dayfly.errors import DayflyError, RunNotFoundError, StoreError
 from dayfly.runner.facts import gather_facts
 from dayfly.runs import layout
 from dayfly.runs.catalog import state_of
@@ -85,19 +86,22 @@ class Pool:
         if self.clock() - self._looked < _LOOK_S:
             return
         self._looked = self.clock()
-        if self._stop is None:
-            self._stop = self.store.get(layout.sweep_key(self.work.sweep.sweep_id, layout.STOP))
-        if self._stop is not None:
-            for run in self._running.values():
+        with suppress(StoreError):  # the next look asks again; the runs do not depend on us
+            if self._stop is None:
+                self._stop = self.store.get(layout.sweep_key(self.work.sweep.sweep_id, layout.STOP))
+            for run in self._running.values() if self._stop is not None else ():
                 if not run.stopped:
-                    run.stopped = True
                     self.store.create(layout.run_key(run.request.run_id, layout.STOP), self._stop or b"{}\n")
+                    run.stopped = True
 
     def _begin(self, index: int, number: int) -> None:
         request = self.work.request(index, number)
         try:
-            # Not there unless a pool was killed at just this place: then the rest is made good.
-            self.store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes())
+            # Not there unless a pool was killed at just this place: then the rest is made good. With a status
+            # it is of a pool on another machine, whose lock does not reach here, and which works on it.
+            created = self.store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes())
+            if not created and self.store.exists(layout.status_key(request.run_id)):
+                return
             self.store.put(layout.run_key(request.run_id, layout.INPUT), self.content)
             put_status(self.store, request.run_id, State.REQUESTED, request.created)
             self._renew_facts(request)
@@ -154,5 +158,6 @@ class Pool:
         return state if state is None or state.ended else State.LOST
 
     def _tell(self, text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # the disk is full, say, which is what would be told
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()

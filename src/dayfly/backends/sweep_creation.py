@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from dayfly.backends.sweep_plan import SweepPlan
-from dayfly.errors import RunConflictError, StoreError
+from dayfly.errors import RunConflictError, StoreError, UsageError
+from dayfly.runner.directories import cache_directory
 from dayfly.runs import ids, layout
 from dayfly.runs.lock import runner_alive
 from dayfly.runs.store import Store
@@ -56,7 +58,12 @@ def _with_id(sweep: SweepRequest, sweep_id: str) -> SweepRequest:
 def pool_alive(store: Store, sweep_id: str) -> bool | None:
     """Whether a pool is at work on the sweep; None when that cannot be known from here."""
     directory = store.path(layout.sweep_key(sweep_id, ""))
-    return runner_alive(directory) if directory is not None else None
+    if directory is not None:
+        return runner_alive(directory)
+    with suppress(UsageError):  # without a home there is no cache
+        # As `pool.pool_directory`: a pool on this machine is known of, one on another is not.
+        return runner_alive(cache_directory(os.environ) / layout.SWEEPS / sweep_id) or None
+    return None
 
 
 def ask_sweep_to_stop(store: Store, sweep_id: str, by: str) -> bool:
