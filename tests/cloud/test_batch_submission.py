@@ -14,7 +14,6 @@ from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.base_down import plan_down
 from dayfly.aws.batch import (
     follow_sweep,
-    load_submissions,
     settle_sweep,
     stop_sweep,
     submit_sweep,
@@ -29,6 +28,7 @@ from dayfly.backends.stores import open_bucket
 from dayfly.errors import AwsError, RunConflictError, UsageError
 from dayfly.rehearsal.emulator import ACCOUNT, Emulator
 from dayfly.runs import layout
+from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment, Request, SnapshotSource
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points

@@ -21,8 +21,7 @@ from dayfly.aws.deadline import disarm_deadline
 from dayfly.aws.names import PROJECT_TAG
 from dayfly.errors import AwsError
 from dayfly.runs import layout
-from dayfly.runs.batch_record import ArrayJob, BatchSubmission, record_key
-from dayfly.runs.model import parse_model
+from dayfly.runs.batch_record import ArrayJob, BatchSubmission, load_submissions, record_key
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
 from dayfly.runs.sweep_batch import BATCH, WIDTH, children_key, decode_child, encode_children
@@ -211,14 +210,6 @@ def _definition(aws: Aws, base: BaseStack, image: str) -> str:
         jobDefinitionName=name, tags={PROJECT_TAG: base.project}, **wanted
     )
     return made["jobDefinitionArn"]
-
-
-def load_submissions(store: Store, sweep_id: str) -> list[BatchSubmission]:
-    """What was submitted for a sweep, oldest first."""
-    folder = layout.sweep_key(sweep_id, BATCH)
-    keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith(".json"))
-    found = ((key, store.get(key)) for key in keys)
-    return [parse_model(BatchSubmission, content, key) for key, content in found if content is not None]
 
 
 def follow_sweep(

@@ -12,6 +12,7 @@ from typing import Any
 
 from dayfly.backends.sweep_creation import ask_sweep_to_stop, asked_to_stop, pool_alive
 from dayfly.errors import RunConflictError, RunNotFoundError
+from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.catalog import TAKE_UP_WITHIN
 from dayfly.runs.follow import FAR, pace_of
 from dayfly.runs.run import Run
@@ -40,6 +41,8 @@ class Overview:
     """Whether somebody has asked for its end."""
     awaited: bool = False
     """Whether it is so new that what works on it may be on its way."""
+    queued: bool = False
+    """Whether AWS Batch may still begin what is open."""
 
     def state_of(self, index: int) -> State | None:
         """Where a point stands: its newest attempt, or the run that stands for it; None while it waits."""
@@ -93,8 +96,7 @@ class Overview:
         if self.open:
             if self.stopped:
                 return State.CANCELLED
-            queued = self.working is None and self.sweep.run.backend not in {"local", "docker"}
-            return State.REQUESTED if self.awaited else State.RUNNING if queued else State.INTERRUPTED
+            return State.REQUESTED if self.awaited else State.RUNNING if self.queued else State.INTERRUPTED
         if self.counts[State.FAILED]:
             return State.FAILED
         return State.TIMED_OUT if self.counts[State.TIMED_OUT] else State.SUCCEEDED
@@ -140,6 +142,8 @@ class Sweep:
             working=working,
             stopped=asked_to_stop(self.store, self.sweep_id),
             awaited=not attempts and now - self.request.created < TAKE_UP_WITHIN,
+            queued=self.request.run.backend == "batch"
+            and any(one.may_begin(now) for one in load_submissions(self.store, self.sweep_id)),
         )
 
     @property

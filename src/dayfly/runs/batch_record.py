@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 from pydantic import AwareDatetime
 
 from dayfly.runs import layout
-from dayfly.runs.model import Model
+from dayfly.runs.model import Model, parse_model
+from dayfly.runs.store import Store
 from dayfly.runs.sweep_batch import BATCH
 
 
@@ -55,7 +57,19 @@ class BatchSubmission(Model):
     owner: str = ""
     arrays: tuple[ArrayJob, ...]
 
+    def may_begin(self, now: datetime) -> bool:
+        """Whether a point of it may still begin: its job goes on, and the deadline is to come."""
+        return now < self.deadline and not all(array.ended for array in self.arrays)
+
 
 def record_key(sweep_id: str, number: int) -> str:
     """The key of a submission's record, from 1."""
     return layout.sweep_key(sweep_id, f"{BATCH}/{number:03d}.json")
+
+
+def load_submissions(store: Store, sweep_id: str) -> list[BatchSubmission]:
+    """What was submitted for a sweep, oldest first."""
+    folder = layout.sweep_key(sweep_id, BATCH)
+    keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith(".json"))
+    found = ((key, store.get(key)) for key in keys)
+    return [parse_model(BatchSubmission, content, key) for key, content in found if content is not None]

@@ -1,0 +1,79 @@
+"""A sweep in one word, where nobody's lock tells whether anybody works on it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from dayfly.backends.sweep_view import Sweep
+from dayfly.runs import layout
+from dayfly.runs.batch_record import ArrayJob, BatchSubmission, record_key
+from dayfly.runs.state import State
+from dayfly.runs.sweep import Point, SweepRequest, encode_points
+from tests.unit.support import RUN_ID, make_request, recording_store
+
+NOW = datetime.now(UTC)
+
+
+def sweep_on_batch(*submissions: dict[str, Any]) -> Sweep:
+    """Two points that nobody has begun, and what was submitted for them."""
+    store = recording_store()
+    points = encode_points([Point(parameters={"n": n}) for n in range(2)])
+    request = SweepRequest(
+        sweep_id=RUN_ID,
+        created=NOW - timedelta(days=1),
+        run=make_request(backend="batch"),
+        notebook_sha256="",
+        base="",
+        count=2,
+        points_sha256=hashlib.sha256(points).hexdigest(),
+        names=("n",),
+    )
+    store.put(layout.sweep_key(RUN_ID, layout.POINTS), points)
+    store.put(layout.sweep_key(RUN_ID, layout.SWEEP), request.to_bytes())
+    for number, changed in enumerate(submissions, 1):
+        record = BatchSubmission(
+            sweep_id=RUN_ID,
+            number=number,
+            created=NOW,
+            project="p",
+            region="eu-central-1",
+            queue="q",
+            definition="d",
+            spot=False,
+            vcpus=1,
+            memory_mib=1800,
+            timeout_s=600.0,
+            attempt_s=900.0,
+            queue_budget_s=3600.0,
+            **changed,
+        )
+        store.put(record_key(RUN_ID, number), record.to_bytes())
+    return Sweep(RUN_ID, store)
+
+
+def a_submission(
+    *, left: timedelta = timedelta(hours=1), ended: Literal["", "queue_timed_out"] = ""
+) -> dict[str, Any]:
+    """What becomes of its deadline and its only array job."""
+    job = ArrayJob(name="n", schedule="s", first=0, size=2, job_id="j", ended=ended)
+    return {"deadline": NOW + left, "arrays": (job,)}
+
+
+@pytest.mark.parametrize(
+    ("submissions", "state"),
+    [
+        ([], State.INTERRUPTED),
+        ([a_submission()], State.RUNNING),
+        ([a_submission(ended="queue_timed_out")], State.INTERRUPTED),
+        ([a_submission(left=timedelta(hours=-1))], State.INTERRUPTED),
+        ([a_submission(ended="queue_timed_out"), a_submission()], State.RUNNING),
+    ],
+)
+def test_a_sweep_on_batch_runs_as_long_as_batch_may_begin_its_points(
+    submissions: list[dict[str, Any]], state: State
+) -> None:
+    assert sweep_on_batch(*submissions).state is state
