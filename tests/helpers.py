@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import nbformat
 from nbformat import NotebookNode
 
+from dayfly.runs import layout
 from dayfly.runs.catalog import list_runs
 from dayfly.runs.ids import is_run_id
 from dayfly.runs.lock import lock_holder
@@ -74,6 +75,12 @@ class Place:
     """What `dayfly run` is given here besides."""
     directory: str = ""
     """Where notebooks run, as they see it: the project, or its place in a container."""
+    sweeps: bool = False
+    """Whether each run here is the one point of a sweep of its own."""
+    container_of: Callable[[Run], str] = lambda run: f"dayfly-{run.run_id}"
+    """What the engine knows the container of a run by, where there is one."""
+    patience_s: float = PATIENCE_S
+    """How long a notebook may take to begin, to end, or to be seen where it stands."""
 
     def cli(
         self,
@@ -89,7 +96,7 @@ class Place:
             env={**self.environ, **environ},
             input=stdin,
             capture_output=True,
-            timeout=2 * PATIENCE_S,
+            timeout=2 * self.patience_s,
             check=False,
         )
         done = Done(code=ended.returncode, out=ended.stdout.decode(), err=ended.stderr.decode())
@@ -128,8 +135,8 @@ class Place:
         self, name: str, *options: str, code: int | None = 0, environ: Mapping[str, str] = NOTHING
     ) -> tuple[Run, Done]:
         """Run one of tests/notebooks to its end; the run, and what the command said."""
-        done = self.cli("run", str(self.notebook(name)), *self.flags, *options, code=code, environ=environ)
-        return self.find(done.run_id), done
+        done = self.cli(*self.submission(name), *options, code=code, environ=environ)
+        return self.submitted(done.run_id), done
 
     def run_quiet(self, name: str, *, code: int = 0) -> tuple[Run, Done]:
         """The same with `--quiet`; the run is then the newest."""
@@ -141,12 +148,14 @@ class Place:
         self, name: str, *options: str, says: str, environ: Mapping[str, str] = NOTHING
     ) -> Iterator[Run]:
         """A run whose notebook has just printed `says`; at the end nothing of it runs any more."""
-        done = self.cli(
-            *("run", str(self.notebook(name)), "--detach", "--quiet", *self.flags, *options), environ=environ
-        )
-        run = self.find(done.out.strip())
+        done = self.cli(*self.submission(name), "--detach", "--quiet", *options, environ=environ)
+        run = self.submitted(done.out.strip())
         try:
-            wait_for(lambda: says in run.log() or run.result, f"{says!r} in the log of {name}")
+            wait_for(
+                lambda: says in run.log() or run.result,
+                f"{says!r} in the log of {name}",
+                within_s=self.patience_s,
+            )
             assert says in run.log(), run.result
             yield run
         finally:
@@ -158,8 +167,21 @@ class Place:
             (self.root / "go").touch()
             return
         for run in runs:
-            command = ["docker", "exec", f"dayfly-{run.run_id}", "touch", f"{self.directory}/go"]
+            command = ["docker", "exec", self.container_of(run), "touch", f"{self.directory}/go"]
             subprocess.run(command, env=dict(self.environ), check=True, timeout=PATIENCE_S)
+
+    def submission(self, name: str) -> tuple[str, ...]:
+        """The command that runs one of tests/notebooks here; a sweep is a new one each time."""
+        notebook = str(self.notebook(name))
+        if not self.sweeps:
+            return ("run", notebook, *self.flags)
+        points = self.root.parent / "one-point.yaml"
+        points.write_text("- {}\n")
+        return ("sweep", notebook, "--force", "--file", str(points), *self.flags)
+
+    def submitted(self, named: str) -> Run:
+        """The run that such a command began: what it named, or the first point of that sweep."""
+        return self.find(f"{named}.0" if self.sweeps else named)
 
     def find(self, run_id: str) -> Run:
         """The run with this id."""
@@ -198,9 +220,17 @@ def run_dir_of(run: Run) -> Path:
 
 
 def notebook_processes(run: Run) -> list[int]:
-    """The kernel of a run and all that it started, by what its environment bears."""
+    """The kernel of a run and all that it started, by what its environment bears.
+
+    Of a kernel that was forked, Linux shows its parent's: that one is known by the log that it has open.
+    """
     mark = f"DAYFLY_RUN_ID={run.run_id}".encode()
-    return [pid for pid in _processes() if mark in _read(f"/proc/{pid}/environ").split(b"\0")]
+    return [
+        pid
+        for pid in _processes()
+        if mark in _read(f"/proc/{pid}/environ").split(b"\0")
+        or (b"/kernel_server.py\0" in _read(f"/proc/{pid}/cmdline") and _has_log_of(pid, run))
+    ]
 
 
 def runner_process(run: Run) -> int:
@@ -214,13 +244,12 @@ def runner_process(run: Run) -> int:
 
 
 def machinery_processes(run: Run) -> list[int]:
-    """The runner and keeper of a run, by their command lines."""
+    """The runner and keeper of a run, by their command lines; a forked runner, by its log."""
     mark = run.run_id.encode()
     return [
         pid
         for pid in _processes()
-        if mark in (line := _read(f"/proc/{pid}/cmdline"))
-        and (b"\0dayfly.runner\0" in line or b"\0dayfly." in line)
+        if b"\0dayfly." in (line := _read(f"/proc/{pid}/cmdline")) and (mark in line or _has_log_of(pid, run))
     ]
 
 
@@ -247,6 +276,17 @@ def _processes() -> list[int]:
         for entry in Path("/proc").iterdir()
         if entry.name.isdigit() and int(entry.name) != os.getpid()
     ]
+
+
+def _has_log_of(pid: int, run: Run) -> bool:
+    """Whether a process has the file open into which runner and kernel of the run write."""
+    log = f"/{run.run_id}/{layout.RUNNER_LOG}"
+    with contextlib.suppress(OSError):  # it is gone, or another's
+        for each in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 -- numbers
+            with contextlib.suppress(OSError):  # it was closed just now
+                if str(Path(f"/proc/{pid}/fd/{each}").readlink()).endswith(log):
+                    return True
+    return False
 
 
 def _read(path: str) -> bytes:
