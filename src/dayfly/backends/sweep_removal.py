@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from dayfly.backends.sweep_earlier import find_earlier
 from dayfly.backends.sweep_view import Sweep
-from dayfly.errors import RunConflictError, RunNotFoundError
-from dayfly.runs import layout
+from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError
+from dayfly.runs import ids, layout
 from dayfly.runs.catalog import ids_starting_with
 from dayfly.runs.removal import remove_run
 from dayfly.runs.store import Store
@@ -55,8 +55,23 @@ def remove_sweep(store: Store, sweep_id: str) -> int:
     return len(runs)
 
 
-def _needed_by(store: Store, sweep: Sweep) -> Iterator[str]:
-    """The other sweeps in which runs of this one stand for points."""
+def remove_run_or_point(store: Store, run_id: str) -> None:
+    """As `remove_run`; and RunConflictError also for a run that stands for a point of another sweep."""
+    named = ids.sweep_of(run_id)
+    with suppress(RunNotFoundError, DamagedFileError):  # of a sweep that is gone nobody can be asked
+        needed = next(_needed_by(store, Sweep(named[0], store), run_id), None) if named else None
+        if needed is not None:
+            raise RunConflictError(
+                f"The run {run_id} stands for a point of {needed}.",
+                why="That sweep would lose it.",
+                hint=f"Remove it first: dayfly rm {needed}",
+            )
+    remove_run(store, run_id)
+
+
+def _needed_by(store: Store, sweep: Sweep, run_id: str | None = None) -> Iterator[str]:
+    """The other sweeps in which runs of this one, or only the one that is named, stand for points."""
     for other in find_earlier(store, sweep.request.base):
-        if any((point.run or "").startswith(f"{sweep.sweep_id}.") for point in other.points):
+        runs = (point.run or "" for point in other.points)
+        if any(run.startswith(f"{sweep.sweep_id}.") if run_id is None else run == run_id for run in runs):
             yield other.sweep.sweep_id

@@ -155,9 +155,8 @@ def rm(
     local: LocalOption = False,
 ) -> None:
     """Remove runs that have ended, with all their files; a sweep goes with all its runs."""
-    from dayfly.backends.sweep_removal import remove_sweep
+    from dayfly.backends.sweep_removal import remove_run_or_point, remove_sweep
     from dayfly.backends.sweep_view import Sweep
-    from dayfly.runs.removal import remove_run
 
     found = [find_named(name, store, local=local) for name in names]
     for each in found:
@@ -165,7 +164,7 @@ def rm(
             remove_sweep(each.store, each.sweep_id)
             typer.echo(each.sweep_id)
         else:
-            remove_run(each.store, each.run_id)
+            remove_run_or_point(each.store, each.run_id)
             typer.echo(each.run_id)
 
 

@@ -19,7 +19,7 @@ from dayfly.backends.sweep_listing import list_with_sweeps
 from dayfly.backends.sweep_names import find_named, parse_name
 from dayfly.backends.sweep_plan import SweepPlan, SweepWish, plan_sweep
 from dayfly.backends.sweep_points import grid_from_flags
-from dayfly.backends.sweep_removal import remove_sweep
+from dayfly.backends.sweep_removal import remove_run_or_point, remove_sweep
 from dayfly.backends.sweep_start import begin_sweep, go_on
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import ParameterError, RunConflictError, RunNotFoundError, UsageError
@@ -347,6 +347,17 @@ class TestRemoving:
         remove_sweep(desk.store, second.sweep_id)
         remove_sweep(desk.store, first.sweep_id)
         assert list(desk.store.list("")) == []
+
+    def test_no_run_alone_that_another_sweep_needs(self, desk: Desk) -> None:
+        first = desk.run("a=1..3")
+        second = desk.run("a=1..2,9")
+        with pytest.raises(RunConflictError, match="stands for a point of " + second.sweep_id):
+            remove_run_or_point(desk.store, f"{first.sweep_id}.0")
+        remove_run_or_point(desk.store, f"{first.sweep_id}.2")
+        assert first.states == [State.SUCCEEDED, State.SUCCEEDED, None]
+        assert second.states == [State.SUCCEEDED] * 3
+        alone = put_run(desk.store, state=State.SUCCEEDED)
+        remove_run_or_point(desk.store, alone)
 
     def test_not_while_it_is_at_work(self, desk: Desk) -> None:
         sweep = desk.run("a=1..3", pool=FakePool(ends={0: State.REQUESTED}))
