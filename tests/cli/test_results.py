@@ -39,9 +39,9 @@ def test_failures_come_first(place: Place, sweep: str) -> None:
     lines = done.out.splitlines()
     assert lines[0].split() == ["POINT", "alpha", "rmse", "note", "escape", "STATE", "TOOK"]
     assert [line.split()[0] for line in lines[1:]] == ["3", "0", "1", "2", "4", "5"]
-    assert lines[-1].split() == ["5", "0.5", "open"]
+    assert lines[-1].split() == ["5", "0.5", "waiting"]
     assert "\x1b" not in done.out
-    assert "6 points: 4 succeeded, 1 failed, 1 open" in done.err
+    assert "6 points: 4 succeeded, 1 failed, 1 waiting" in done.err
     assert "✗ point 3: Cell 3 raised ValueError: no" in done.err
 
 
@@ -66,7 +66,11 @@ def test_files_and_stdout(place: Place, sweep: str) -> None:
     assert place.cli("results", sweep, "--csv", "-").out == written
     rows = list(csv.DictReader(io.StringIO(written)))
     assert [row["note"] for row in rows][:1] == ["'=1+1"]
-    assert place.cli("results", sweep, "--json").json()["states"] == {"succeeded": 4, "failed": 1, "open": 1}
+    assert place.cli("results", sweep, "--json").json()["states"] == {
+        "succeeded": 4,
+        "failed": 1,
+        "waiting": 1,
+    }
     page = place.cli("results", sweep, "--html", "-").out
     assert page.startswith("<!doctype html>")
     assert place.cli("results", sweep, "--csv", "no/such/folder.csv", code=None).code != 0

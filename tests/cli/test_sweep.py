@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 import typer
 from nbformat.v4 import new_code_cell, new_notebook
 
-from dayfly.backends.pool import start_pool
+from dayfly.backends.pool import pool_directory, start_pool
 from dayfly.backends.sweep_creation import pool_alive
 from dayfly.backends.sweep_start import Begun
 from dayfly.backends.sweep_view import Sweep
 from dayfly.cli.sweep import _watch
 from dayfly.runs.catalog import find_sweep_ids
+from dayfly.runs.lock import lock_holder
 from dayfly.runs.state import State
 from tests.helpers import Place, assert_nothing_runs, wait_for
 
@@ -230,3 +232,38 @@ def test_a_grid_from_a_file(place: Place, notebook: Path) -> None:
     done = place.cli("sweep", "nb.ipynb", "-f", "grid.csv", "--json")
     points = [event for event in done.json_lines() if event["type"] == "point"]
     assert {json.dumps(event["parameters"]) for event in points} == {'{"a": 5}', '{"a": 6}'}
+
+
+def test_kernels_that_cannot_be_preloaded_are_told_of(place: Place, notebook: Path) -> None:
+    (place.root / "dayfly.toml").write_text('[sweep]\npreload = ["no_such_module"]\n')
+    said = place.cli("sweep", "nb.ipynb", "-p", "a=3,4").err
+    assert "succeeded · 2 points" in said
+    assert "warning: Every kernel starts as usual, without preloading:" in said
+    assert "no_such_module" in said
+
+
+def test_a_module_that_must_not_be_preloaded_is_named_also_when_quiet(place: Place, notebook: Path) -> None:
+    (place.root / "dayfly.toml").write_text('[sweep]\npreload = ["this"]\n')
+    said = place.cli("sweep", "nb.ipynb", "-p", "a=3,4", "--quiet", code=State.INTERRUPTED.exit_code).err
+    assert "A module cannot be preloaded: this" in said
+
+
+def test_a_retry_says_when_the_notebook_is_no_longer_the_same(place: Place, notebook: Path) -> None:
+    place.cli("sweep", "nb.ipynb", "-p", "a=2,3", code=10)
+    (place.root / "mended").touch()
+    assert "has changed since" not in place.cli("retry", "last[1]", code=10).err
+    write_notebook(place, "print('mended')")
+    assert "nb.ipynb has changed since" in place.cli("retry", "last", "--failed").err
+
+
+def test_when_the_pool_is_killed_the_sweep_is_interrupted_not_running(place: Place, notebook: Path) -> None:
+    with place.started("sweep", "nb.ipynb", "-p", "a=3,4", "-p", f"wait={place.root / 'go'}") as process:
+        wait_for(lambda: find_sweep_ids(place.store), "the sweep")
+        sweep = only_sweep(place)
+        wait_for(lambda: sweep.look().running, "a run of it")
+        holder = lock_holder(pool_directory(sweep.store, sweep.sweep_id, place.environ))
+        assert holder is not None
+        os.kill(int(str(holder["pid"])), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == State.INTERRUPTED.exit_code
+    assert "interrupted" in said.decode()

@@ -11,10 +11,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dayfly.backends.pool import default_jobs, pool_directory
+from dayfly.backends.pool import LOG, default_jobs, pool_directory
 from dayfly.backends.pool_children import ForkedStart, Start, UsualStart
 from dayfly.backends.pool_loop import Pool
 from dayfly.backends.pool_work import Work
@@ -40,6 +40,8 @@ def main(store_url: str, sweep_id: str) -> int:
         lock = acquire_lock(directory)
     except RunConflictError:
         return 0
+    with suppress(OSError):
+        os.truncate(directory / LOG, 0)  # what the pool before said is no longer so
     try:
         with ExitStack() as stack:
             # Whatever forks comes first: a store is spoken with by threads, and no fork carries them along.

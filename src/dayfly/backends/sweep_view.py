@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -133,6 +133,8 @@ class Sweep:
         working = pool_alive(self.store, self.sweep_id)
         # Before the listing: a pool that ends in between has left what it did.
         attempts = list_attempts(self.store, self.sweep_id, self.request.count, now=now)
+        if working is False and pool_alive(self.store, self.sweep_id) is False:
+            attempts = {index: _settle_dead(attempt) for index, attempt in attempts.items()}
         again = load_again(self.store, self.sweep_id)
         return Overview(
             sweep=self.request,
@@ -214,6 +216,13 @@ class Sweep:
         if settled:
             ask_again(self.store, self.sweep_id, settled, datetime.now(UTC))
         return len(settled)
+
+
+def _settle_dead(attempt: Attempt) -> Attempt:
+    """An attempt of a pool that is gone: what it had not begun by then, nobody begins."""
+    if attempt.state is not State.REQUESTED:
+        return attempt
+    return replace(attempt, state=State.NEVER_STARTED)
 
 
 def check_index(sweep: Sweep, index: int) -> None:

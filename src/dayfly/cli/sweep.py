@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -240,11 +241,14 @@ def retry(
     """Run what is left of a sweep: points that were never begun, lost, interrupted or cancelled.
 
     With `--failed` also those whose notebook failed, and `S[7]` runs one point again, whatever came of it.
+    The notebook is the sweep's own, as it was then: for a mended one, give the same `dayfly sweep` again.
     """
     from dayfly.backends.sweep_start import go_on, pool_for
 
     sweep_, index = find_sweep(name, store, local=local)
     overview = sweep_.look()
+    if not (quiet or as_json):
+        _tell_changed(sweep_)
     chosen = [index] if index is not None else []
     if failed:
         chosen += [i for i, s in enumerate(overview.states) if s in {State.FAILED, State.TIMED_OUT}]
@@ -253,3 +257,15 @@ def retry(
         to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
     begun = go_on(sweep_, os.environ, pool_for(sweep_.request.run.backend))
     _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+
+
+def _tell_changed(sweep_: Sweep) -> None:
+    """Say so when the notebook is no longer what the sweep runs."""
+    request = sweep_.request
+    try:
+        content = Path(request.run.notebook).read_bytes()
+    except OSError:
+        return
+    if hashlib.sha256(content).hexdigest() != request.notebook_sha256:
+        to_stderr(f"{request.run.notebook} has changed since: what runs is the sweep's own, as it was then.")
+        to_stderr("For the new one, give the same dayfly sweep again: it begins another.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ from dayfly.runs.state import State
 
 _SHOWN = 5
 _POOL_LINES = 3
-_POOL_LATELY_S = 60.0
 
 
 def exit_sweep(sweep: Sweep, overview: Overview, *, quiet: bool, as_json: bool) -> None:
@@ -35,6 +33,8 @@ def exit_sweep(sweep: Sweep, overview: Overview, *, quiet: bool, as_json: bool) 
             print_sweep_summary(sweep, overview)
         elif state is not State.SUCCEEDED:
             to_stderr(f"error: the sweep {sweep.sweep_id} {state}: {_plain_counts(overview)}")
+            for line in _words_of_pool(sweep, state):
+                to_stderr(f"  {line}")
             to_stderr(f"  dayfly show {sweep.sweep_id}")
     raise typer.Exit(state.exit_code if state.ended else 1)
 
@@ -61,23 +61,23 @@ def print_sweep_summary(sweep: Sweep, overview: Overview) -> None:
     to_stderr(f"{symbol} {style_state(state)} · {count}: {describe_counts(overview)}")
     for line in failure_lines(sweep, overview, most=_SHOWN):
         to_stderr(f"  {line}")
-    if state is State.INTERRUPTED:
-        for line in _words_of_pool(sweep):
-            to_stderr(f"  pool      {line}")
+    for line in _words_of_pool(sweep, state):
+        to_stderr(f"  {line}")
     for number, command in enumerate(next_commands(sweep.sweep_id, overview)):
         to_stderr(f"  {'next' if number == 0 else '':<10}{command}")
 
 
-def _words_of_pool(sweep: Sweep) -> list[str]:
-    """The last that the pool of this machine said: why it ended before it was done, if it could tell."""
+def _words_of_pool(sweep: Sweep, state: State) -> list[str]:
+    """What the newest pool of this machine said: its warnings, and why it ended before it was done."""
     path = sweep.store.path(layout.sweep_key(sweep.sweep_id, LOG))
     try:
-        if path is None or time.time() - path.stat().st_mtime > _POOL_LATELY_S:
-            return []  # it is of a pool before
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
     except OSError:
         return []
-    return safe_text(text).splitlines()[-_POOL_LINES:]
+    lines = safe_text(text).splitlines()
+    if state is State.INTERRUPTED:
+        return lines[-_POOL_LINES:]
+    return [line for line in lines if line.startswith("warning: ")][:_POOL_LINES]
 
 
 def failure_lines(sweep: Sweep, overview: Overview, *, most: int) -> Iterator[str]:

@@ -67,7 +67,7 @@ def _width_of_rest(shown: list[PointResult], ends: list[tuple[str, str, str]], *
 
 def _end(row: PointResult) -> tuple[str, str, str]:
     """State, time and cost of a row, in words."""
-    state = "open" if row.run_id is None else style_state(row.state)
+    state = "waiting" if row.run_id is None else style_state(row.state)
     took = "" if row.duration_s is None else format_duration(row.duration_s)
     cost = "" if row.cost is None else f"${row.cost:.4f}"
     return state, "earlier" if row.reused else took, cost

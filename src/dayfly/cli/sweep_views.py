@@ -28,6 +28,8 @@ _EVERY_S = 5.0
 """A line of progress so often, where there is no cursor."""
 _FAILURES = 5
 _BAR = 36
+_NAME = 48
+"""So wide the parameters of a point may be."""
 
 
 class QuietSweepView:
@@ -172,8 +174,11 @@ def _running(picture: Picture, room: int) -> Table:
     table = Table.grid(padding=(0, 2))
     shown = list(picture.running.items())[: max(room, 1)]
     width = len(str(len(picture.overview.points) - 1)) + 2
-    for column in range(3):
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=48 if column == 0 else None)
+    points = picture.overview.points
+    names = [describe_parameters(points[index].parameters) for index, _ in shown]
+    room_for_names = min(_NAME, width + 1 + max(map(len, names), default=0))
+    for least in (room_for_names, 0, 0):  # what runs gives way to which point it is
+        table.add_column(no_wrap=True, overflow="ellipsis", min_width=least, max_width=least or None)
     for index, progress in shown:
         name = Text(f"{f'[{index}]':>{width}} ", style="bold")
         name.append(describe_parameters(picture.overview.points[index].parameters), style="default not bold")

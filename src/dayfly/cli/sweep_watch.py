@@ -19,6 +19,7 @@ from dayfly.runs.follow import EventReader
 from dayfly.runs.state import State
 
 _REFRESH_S = 0.1
+_SETTLED_S = 10.0
 _SHOWN = 12
 """So many running points are looked at closely: what a terminal has room for."""
 
@@ -74,7 +75,15 @@ def watch_sweep(sweep: Sweep, process: Execution | None, view: SweepView) -> Ove
         while not process.wait(_REFRESH_S):
             watch.go_on()
     # What worked on it is gone: who still waits for it waits in vain.
-    return replace(watch.look(), awaited=False)
+    return replace(_look_when_settled(watch), awaited=False)
+
+
+def _look_when_settled(watch: _Watch) -> Overview:
+    """The sweep when its last runs have ended: those of a pool that was killed do, moments after it."""
+    give_up = time.monotonic() + _SETTLED_S
+    while (overview := watch.look()).running and not overview.working and time.monotonic() < give_up:
+        time.sleep(_REFRESH_S)
+    return overview
 
 
 def _watch_elsewhere(watch: _Watch) -> Overview:

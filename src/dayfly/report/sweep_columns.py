@@ -66,5 +66,5 @@ def _column(heading: str, kind: str, name: str) -> Column:
 
 
 def state_words(state: State | None) -> str:
-    """A state in words; a point that no run was made of yet is open."""
-    return "open" if state is None else state.value.replace("_", " ")
+    """A state in words; a point that no run was made of yet is waiting."""
+    return "waiting" if state is None else state.value.replace("_", " ")

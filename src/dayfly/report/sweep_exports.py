@@ -52,7 +52,7 @@ def _harmless(text: str) -> str:
 
 def to_json(table: SweepTable) -> str:
     """One object: the sweep, and its points with all that is known. NaN and the infinities are text."""
-    states = {"open" if state is None else str(state): count for state, count in table.counts.items()}
+    states = {"waiting" if state is None else str(state): count for state, count in table.counts.items()}
     points = [
         {
             "point": row.index,

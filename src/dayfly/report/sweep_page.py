@@ -32,7 +32,7 @@ _KINDS = {
     State.NEVER_STARTED: "bad",
     State.CANCELLED: "stopped",
     State.INTERRUPTED: "stopped",
-    None: "open",
+    None: "waiting",
 }
 _SHOWN_POINTS = 40
 _LONGEST = 200

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dayfly.backends.asked import Asked
+from dayfly.backends.pool import pool_directory
 from dayfly.backends.stores import Stores
 from dayfly.backends.sweep_creation import ask_sweep_to_stop, asked_to_stop, create_sweep
 from dayfly.backends.sweep_listing import list_with_sweeps
@@ -265,12 +266,15 @@ class TestTheStateOfASweep:
 
     def test_is_running_while_a_run_is(self, desk: Desk) -> None:
         sweep = desk.run("a=1..3", pool=FakePool(ends={0: State.REQUESTED}))
+        assert sweep.look().running == []  # its pool is gone: nobody begins it
+        lock = acquire_lock(pool_directory(desk.store, sweep.sweep_id, {}))
         assert sweep.look().running == [0]
         assert sweep.state is State.RUNNING
         with pytest.raises(TimeoutError):
             sweep.wait(0)
         sweep.stop()
         assert asked_to_stop(desk.store, sweep.sweep_id)
+        os.close(lock)
 
     def test_check_raises_for_points_that_failed(self, desk: Desk) -> None:
         assert desk.run("a=1..3").check().state is State.SUCCEEDED

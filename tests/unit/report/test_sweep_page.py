@@ -91,7 +91,7 @@ def test_a_point_without_a_plot_has_its_place_and_says_why(store: Store) -> None
     for index in range(4):
         put_point(store, sweep, index, output=notebook({"image/png": PNG}))
     put_point(store, sweep, 4, State.TIMED_OUT, message="too long")
-    assert re.findall(r'<td class="none">(.*?)</td>', page(store)) == ["timed out", "open"]
+    assert re.findall(r'<td class="none">(.*?)</td>', page(store)) == ["timed out", "waiting"]
 
 
 def test_the_last_cell_with_a_picture_is_shown_unless_another_is_named(store: Store) -> None:
