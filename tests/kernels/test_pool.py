@@ -259,6 +259,19 @@ def test_a_run_that_is_killed_is_tried_again_as_often_as_was_asked(place: Place)
     assert_nothing_runs(run)
 
 
+def test_a_nursery_that_is_killed_costs_only_the_warmth(place: Place) -> None:
+    sweep = make_sweep(place, "waits", [{"n": n} for n in range(4)], retries=1, jobs=1, grace_s=0.1)
+    with pool_at_work(place, sweep) as pool:
+        (run,) = wait_for(lambda: newest_runs(place, sweep), "a run")
+        wait_for(lambda: "waiting" in run.log(), "its cell")
+        holder = lock_holder(run_dir_of(run)) or {}
+        nursery = int(Path(f"/proc/{holder['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+        place.go()
+        os.kill(nursery, signal.SIGKILL)
+        assert pool.wait(60), pool_log(place, sweep)
+    assert [run.state for run in newest_runs(place, sweep)] == [State.SUCCEEDED] * 4
+
+
 def test_what_is_asked_for_once_more_runs_once_more(place: Place) -> None:
     sweep = make_sweep(place, "fails", [{"n": 0}, {"n": 1}])
     run_pool(place, sweep)

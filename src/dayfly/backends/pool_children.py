@@ -94,12 +94,16 @@ class ForkedStart:
     kernels: WarmKernels | None
     facts: Facts | None = field(default=None)
 
-    def __call__(self, request: Request, content: bytes) -> Child:  # noqa: ARG002 -- it is in the store
-        """Have the nursery fork the runner."""
+    def __call__(self, request: Request, content: bytes) -> Child:
+        """Have the nursery fork the runner; without one, as after it was killed, start it as usual."""
         kernels = self.kernels and {**self.kernels.__dict__, "env": dict(self.kernels.env)}
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(self.nursery)
+        except OSError:
+            connection.close()
+            return UsualStart(store=self.store, environ=os.environ)(request, content)
+        try:
             process = Forked(
                 connection,
                 {

@@ -108,6 +108,9 @@ class Pool:
             child = self.start(request, self.content)
         except (OSError, DayflyError) as error:
             self._tell(f"{request.run_id} could not be started: {error}")
+            with suppress(StoreError):  # what waits for a runner would seem to go on
+                if self.store.exists(layout.status_key(request.run_id)):
+                    put_status(self.store, request.run_id, State.NEVER_STARTED, request.created)
             self.work.ended(index, number, None)
             return
         self._running[index] = _Run(number=number, request=request, child=child)

@@ -20,6 +20,7 @@ from dayfly.runs.request import Request
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from dayfly.runs.store import Store, open_store
+from dayfly.runs.sweep_states import list_attempts
 from tests.unit.backends.test_pool_work import _work
 from tests.unit.support import NOW, RUN_ID, recording_store
 
@@ -79,6 +80,16 @@ def test_what_a_pool_was_killed_over_is_begun(asleep: int) -> None:
     start = AtOnce(store)
     assert Pool(store=store, work=_work(store), content=b"{}", start=start, jobs=1, wake=asleep).run() == 0
     assert start.begun == [".0", ".1", ".2"]
+
+
+def test_what_cannot_be_started_does_not_seem_to_go_on(asleep: int) -> None:
+    def fail(request: Request, content: bytes) -> Child:
+        raise OSError("no processes")
+
+    store = recording_store()
+    assert Pool(store=store, work=_work(store), content=b"{}", start=fail, jobs=1, wake=asleep).run() == 0
+    attempts = list_attempts(store, RUN_ID, 3)
+    assert [attempt.state for attempt in attempts.values()] == [State.NEVER_STARTED] * 3
 
 
 def test_a_store_that_does_not_say_whether_to_stop_stops_nothing(
