@@ -130,7 +130,21 @@ def test_a_sweep_that_is_stopped_cancels_what_runs(bench: Bench) -> None:
     assert Run(f"{name}.0", bench.store).state is State.CANCELLED
 
 
+def test_a_sweep_as_a_user_types_it(bench: Bench) -> None:
+    said = bench.place.cli(
+        *("sweep", "work.ipynb", "--on", "batch", "--dirty", "--memory", "512MB", "--timeout", "5m"),
+        *("-p", "kind=works,fails", "--quiet"),
+        code=NotebookFailedError.exit_code,
+    )
+    listed = bench.place.cli("ps", "--all", "--json").out
+    named = {part.partition(".")[0] for part in listed.split('"') if "-work-" in part}
+    [sweep_id] = named - {SWEEP, "20261123-111502-work-7f3b"}
+    found = list_attempts(bench.store, sweep_id, 2)
+    assert {i: one.state for i, one in found.items()} == {0: State.SUCCEEDED, 1: State.FAILED}, said.err
+
+
 def test_the_deadline_ends_a_sweep_whoever_is_gone(bench: Bench) -> None:
+    """The last one: the emulated clock is ahead of ours from here on."""
     name = "20261123-121502-work-7f3c"
     sweep, points = bench.sweep(name, ["waits", "waits"], timeout_s=900.0)
     record = submit_sweep(bench.aws, bench.base, bench.store, sweep, points)
@@ -144,19 +158,3 @@ def test_the_deadline_ends_a_sweep_whoever_is_gone(bench: Bench) -> None:
     bench.wait(name, lambda: bench.over(name), "the schedule has ended it")
     [one] = follow_sweep(bench.aws, bench.store, name)
     assert one.status == "FAILED"
-
-
-def test_a_sweep_as_a_user_types_it(bench: Bench) -> None:
-    said = bench.place.cli(
-        *("sweep", "work.ipynb", "--on", "batch", "--dirty", "--memory", "512MB", "--timeout", "5m"),
-        *("-p", "kind=works,fails", "--quiet"),
-        code=NotebookFailedError.exit_code,
-    )
-    listed = bench.place.cli("ps", "--all", "--json").out
-    [sweep_id] = {part.partition(".")[0] for part in listed.split('"') if "-work-" in part} - {
-        SWEEP,
-        "20261123-111502-work-7f3b",
-        "20261123-121502-work-7f3c",
-    }
-    found = list_attempts(bench.store, sweep_id, 2)
-    assert {i: one.state for i, one in found.items()} == {0: State.SUCCEEDED, 1: State.FAILED}, said.err
