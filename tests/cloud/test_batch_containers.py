@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 import nbformat
 import pytest
 
-from dayfly.aws.batch import follow_sweep, load_submissions, settle_sweep, stop_sweep, submit_sweep
+from dayfly.aws.batch import follow_sweep, settle_sweep, stop_sweep, submit_sweep
 from dayfly.environment.docker import Docker
 from dayfly.errors import NotebookFailedError
 from dayfly.runs import layout
+from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Store
