@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import tarfile
@@ -191,7 +192,7 @@ def test_the_engine_takes_no_file_that_the_key_misses(docker: Docker, tmp_path: 
     root = write(tmp_path, dict.fromkeys(names, "1"))
     write(root, {".dockerignore": patterns, "Dockerfile": "FROM scratch\nLABEL a=b\nCOPY . /o/\n"})
     plan = make_plan(docker, root)
-    tag = "dayfly-test/ignored:latest"
+    tag = f"dayfly-test/ignored:{hashlib.sha256(patterns.encode()).hexdigest()[:16]}"
     if not any((root / name).is_file() for name in plan.files):
         shutil.rmtree(root / "sub")
     docker.run(["build", "--tag", tag, str(root)], timeout_s=BUILD_S)
