@@ -32,7 +32,7 @@ demo: uv ## run examples/quickstart.ipynb and say where the result is
 
 test: uv ## run all tests; ARGS="-k words" runs some
 	@scripts/system-packages.sh
-	$(RUN) pytest -n auto --dist loadgroup $(ARGS)
+	$(RUN) pytest -n auto $(ARGS)
 
 check: uv ## lint, types, who imports whom, shell scripts, templates, lock file, docs
 	uv lock --check
@@ -64,7 +64,7 @@ machines: uv ## run only the tests of rehearsed machines, which really boot, a m
 
 faults: uv ## let every fault happen, and write what was left of it into docs/faults.md
 	@scripts/system-packages.sh
-	$(RUN) pytest -m fault -n 2 --dist loadgroup --fault-records=.cache/faults.json $(ARGS)
+	$(RUN) pytest -m fault -n 2 --fault-records=.cache/faults.json $(ARGS)
 	$(RUN) python scripts/faults_report.py .cache/faults.json
 
 rehearsal: uv ## run a notebook on a machine of the cloud, here; ARGS="--fault spot-notice": with something going wrong

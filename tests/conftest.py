@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from tests.helpers import Place, make_place
 
-pytest_plugins = ["tests.fault_records"]
+pytest_plugins = ["tests.fault_records", "tests.grouping"]
 
 # No deadline for a single example: on a busy machine it measures the machine. A whole test is bounded by
 # the timeout in pyproject.toml. A failure prints the line that repeats it.

@@ -21,7 +21,7 @@ from dayfly.runs.sweep_states import list_attempts
 from tests.cloud.batch_bench import Bench, open_bench
 from tests.engine.conftest import base_image, docker, kernel_image  # noqa: F401
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("batch")]
+pytestmark = pytest.mark.timeout(900)
 
 WORK = """\
 import os, pathlib, time

@@ -52,7 +52,7 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGI
         "a point of a sweep here",
         "local, its store in S3",
         "docker",
-        pytest.param("batch", marks=[pytest.mark.timeout(900), pytest.mark.xdist_group("batch")]),
+        pytest.param("batch", marks=pytest.mark.timeout(900)),
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:

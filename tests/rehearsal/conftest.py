@@ -26,7 +26,6 @@ TIMEOUT_S = 900
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in [item for item in items if HERE in item.path.parents]:
-        item.add_marker(pytest.mark.xdist_group("rehearsal"))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from dayfly.backends.sweep_plan import SweepPlan
+from dayfly.backends.sweep_plan import SweepPlan, digest_of
 from dayfly.errors import RunConflictError, StoreError, UsageError
 from dayfly.runner.directories import cache_directory
 from dayfly.runs import ids, layout
 from dayfly.runs.lock import runner_alive
+from dayfly.runs.model import parse_model
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import SweepRequest, encode_points
 
 _ID_ATTEMPTS = 20
+_CLAIM_S = 5.0
+_LOOK_S = 0.1
 
 
-def create_sweep(store: Store, plan: SweepPlan) -> SweepRequest:
+def create_sweep(store: Store, plan: SweepPlan, *, patience_s: float = _CLAIM_S) -> SweepRequest:
     """Put a new sweep into the store: with its request, which comes last, it exists. Returns it as it stands.
 
-    An id that is taken is replaced by another; nothing is ever overwritten.
+    An id that is taken is replaced by another; nothing is ever overwritten. Of two that ask for the same at
+    the same moment, the second gets the sweep of the first, for which it waits `patience_s`.
     """
     sweep, points = plan.sweep, encode_points(plan.points)
     snapshot = sweep.run.snapshot
@@ -37,6 +42,10 @@ def create_sweep(store: Store, plan: SweepPlan) -> SweepRequest:
         sweep = _with_id(sweep, again)
     else:
         raise StoreError(f"No free sweep id could be found in {store.url}.")
+    first = None if plan.forced else _claimed_by(store, sweep, digest_of(sweep, plan.points), patience_s)
+    if first is not None:
+        store.delete([layout.sweep_key(sweep.sweep_id, layout.POINTS)])
+        return first
     try:
         store.put(layout.sweep_key(sweep.sweep_id, layout.INPUT), plan.content)
         store.put(layout.sweep_base_key(sweep.base, sweep.sweep_id), b"")
@@ -48,6 +57,24 @@ def create_sweep(store: Store, plan: SweepPlan) -> SweepRequest:
             store.delete([*(layout.sweep_key(sweep.sweep_id, name) for name in names), marker])
         raise
     return sweep
+
+
+def _claimed_by(store: Store, sweep: SweepRequest, digest: str, patience_s: float) -> SweepRequest | None:
+    """The sweep of somebody who asks for the same at this moment; None from when on it is ours to make."""
+    key = layout.sweep_claim_key(digest)
+    if store.create(key, sweep.sweep_id.encode()):
+        return None
+    first = (store.get(key) or b"").decode("ascii", "replace")
+    give_up = time.monotonic() + patience_s
+    while ids.is_run_id(first):
+        content = store.get(layout.sweep_key(first, layout.SWEEP))
+        if content is not None:
+            return parse_model(SweepRequest, content, layout.SWEEP)
+        if time.monotonic() >= give_up:
+            break
+        time.sleep(_LOOK_S)
+    store.put(key, sweep.sweep_id.encode())  # who had claimed it was cut off, or its sweep was removed
+    return None
 
 
 def _with_id(sweep: SweepRequest, sweep_id: str) -> SweepRequest:

@@ -20,7 +20,7 @@ from dayfly.runner.inspection import check_parameters, inspect_parameters
 from dayfly.runner.notebook import Notebook
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
-from dayfly.runs.sweep import Point, SweepRequest, base_identity, encode_points
+from dayfly.runs.sweep import Point, SweepRequest, base_identity, canonical, encode_points
 
 if TYPE_CHECKING:
     from dayfly.backends.ec2_target import Ec2Target
@@ -78,6 +78,8 @@ class SweepPlan:
     """How many points were asked for, before equal ones became one."""
     continues: Earlier | None = None
     """The sweep with these points that is in the store already."""
+    forced: bool = False
+    """Whether it is to be another one even if there is one with these points."""
 
     @property
     def there(self) -> Counter[str]:
@@ -120,7 +122,11 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
         asked=drawn[0].asked,
     )
     store = open_store(submission)
-    return plan if wish.force else _with_earlier(plan, find_earlier(store, sweep.base, now=now))
+    return (
+        replace(plan, forced=True)
+        if wish.force
+        else _with_earlier(plan, find_earlier(store, sweep.base, now=now))
+    )
 
 
 def _check_wish(wish: SweepWish) -> None:
@@ -200,11 +206,17 @@ _SETTINGS = (
 
 def same_settings(one: SweepRequest, other: SweepRequest) -> bool:
     """Whether going on with `one` is what `other` asks for: limits, place, jobs and retries are the same."""
+    return _settings_of(one) == _settings_of(other)
 
-    def settings_of(sweep: SweepRequest) -> tuple[Any, ...]:
-        run: Request = sweep.run
-        outputs = run.outputs if run.snapshot is None else None  # it lies in a checkout of its own
-        ours = (sweep.jobs, sweep.retries, sweep.preload, sweep.max_cost)
-        return (*(getattr(run, name) for name in _SETTINGS), outputs, *ours)
 
-    return settings_of(one) == settings_of(other)
+def _settings_of(sweep: SweepRequest) -> tuple[Any, ...]:
+    run: Request = sweep.run
+    outputs = run.outputs if run.snapshot is None else None  # it lies in a checkout of its own
+    ours = (sweep.jobs, sweep.retries, sweep.preload, sweep.max_cost)
+    return (*(getattr(run, name) for name in _SETTINGS), outputs, *ours)
+
+
+def digest_of(sweep: SweepRequest, points: Sequence[Point]) -> str:
+    """What two sweeps share of which one goes on with the other: points and settings, as a SHA-256."""
+    identities = sorted(identities_of(sweep.base, sweep, points))
+    return hashlib.sha256(canonical([identities, _settings_of(sweep)])).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from dayfly.backends.sweep_earlier import find_earlier
+from dayfly.backends.sweep_plan import digest_of
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError
 from dayfly.runs import ids, layout
@@ -40,7 +41,9 @@ def remove_sweep(store: Store, sweep_id: str) -> int:
     for run_id in runs:
         with suppress(RunNotFoundError):
             remove_run(store, run_id)
-    store.delete([layout.sweep_base_key(sweep.request.base, sweep_id)])
+    claim = layout.sweep_claim_key(digest_of(sweep.request, sweep.points))
+    claimed = [claim] if store.get(claim) == sweep_id.encode() else []
+    store.delete([layout.sweep_base_key(sweep.request.base, sweep_id), *claimed])
     last = layout.sweep_key(sweep_id, layout.SWEEP)
     keys = [entry.key for entry in store.list(layout.sweep_key(sweep_id, "").rstrip("/"))]
     rest = [key for key in keys if key != last]

@@ -38,6 +38,7 @@ LABS = "labs"
 TOKENS = "tokens"
 SWEEPS = "sweeps"
 SWEEP_BASES = "sweep-bases"
+SWEEP_CLAIMS = "sweep-claims"
 SWEEP = "sweep.json"
 POINTS = "points.jsonl"
 
@@ -80,3 +81,8 @@ def sweep_key(sweep_id: str, name: str) -> str:
 def sweep_base_key(base: str, sweep_id: str) -> str:
     """The key of an empty object that says: this sweep has points whose identity begins with `base`."""
     return f"{SWEEP_BASES}/{base}/{sweep_id}"
+
+
+def sweep_claim_key(digest: str) -> str:
+    """The key of what holds the id of the sweep that was asked for first, of those that are alike."""
+    return f"{SWEEP_CLAIMS}/{digest}"

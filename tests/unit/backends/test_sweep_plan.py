@@ -18,7 +18,7 @@ from dayfly.backends.stores import Stores
 from dayfly.backends.sweep_creation import ask_sweep_to_stop, asked_to_stop, create_sweep
 from dayfly.backends.sweep_listing import list_with_sweeps
 from dayfly.backends.sweep_names import find_named, parse_name
-from dayfly.backends.sweep_plan import SweepPlan, SweepWish, plan_sweep
+from dayfly.backends.sweep_plan import SweepPlan, SweepWish, digest_of, plan_sweep
 from dayfly.backends.sweep_points import grid_from_flags
 from dayfly.backends.sweep_removal import remove_run_or_point, remove_sweep
 from dayfly.backends.sweep_start import begin_sweep, go_on
@@ -367,3 +367,33 @@ class TestRemoving:
         sweep = desk.run("a=1..3", pool=FakePool(ends={0: State.REQUESTED}))
         with pytest.raises(RunConflictError, match="has not ended"):
             remove_sweep(desk.store, sweep.sweep_id)
+
+
+class TestTwoAtTheSameMoment:
+    def test_who_asks_for_the_same_gets_the_sweep_of_the_first(self, desk: Desk) -> None:
+        first, second = desk.plan("a=1..3"), desk.plan("a=1..3")
+        made = create_sweep(desk.store, first)
+        assert create_sweep(desk.store, second).sweep_id == made.sweep_id
+        assert [entry.key for entry in desk.store.list("sweeps") if second.sweep.sweep_id in entry.key] == []
+
+    def test_other_points_other_settings_and_force_make_another(self, desk: Desk) -> None:
+        plans = [
+            desk.plan("a=1..3"),
+            desk.plan("a=1..4"),
+            desk.plan("a=1..3", wish={"retries": 1}),
+            desk.plan("a=1..3", wish={"force": True}),
+        ]
+        assert len({create_sweep(desk.store, plan).sweep_id for plan in plans}) == len(plans)
+
+    def test_one_who_was_cut_off_is_not_waited_for_for_ever(self, desk: Desk) -> None:
+        plan = desk.plan("a=1..3")
+        claim = layout.sweep_claim_key(digest_of(plan.sweep, plan.points))
+        desk.store.put(claim, b"20261123-101502-nb-7f3a")
+        assert create_sweep(desk.store, plan, patience_s=0).sweep_id == plan.sweep.sweep_id
+        assert desk.store.get(claim) == plan.sweep.sweep_id.encode()
+
+    def test_a_sweep_that_is_removed_claims_nothing(self, desk: Desk) -> None:
+        sweep = desk.run("a=1..3")
+        assert len(list(desk.store.list(layout.SWEEP_CLAIMS))) == 1
+        remove_sweep(desk.store, sweep.sweep_id)
+        assert list(desk.store.list(layout.SWEEP_CLAIMS)) == []
