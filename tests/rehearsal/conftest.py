@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.rehearsal.tasks_bench import make_key
 HERE = Path(__file__).parent
 # The first to come makes the images, and the others wait for them.
 TIMEOUT_S = 900
+_RUNNING: list[ExitStack] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,8 +42,22 @@ def user_root(tmp_path_factory: pytest.TempPathFactory, kernel_image: str) -> Pa
 def rehearsal(user_root: Path, docker: Docker, base_image: str) -> Iterator[Rehearsal]:  # noqa: F811
     """The AWS, with the base stack, and the project's image in its registry."""
     project = load_project(user_root, {})
-    with start_rehearsal(project, docker, image_base=base_image, echo=lambda _: None) as started:
+    with ExitStack() as stack:
+        starting = start_rehearsal(project, docker, image_base=base_image, echo=lambda _: None)
+        started = stack.enter_context(starting)
+        _RUNNING.append(stack)
         yield started
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the rehearsal with its last test: as long as it is there, the environment is not that of others.
+
+    A fixture of a package without `__init__.py` lives as long as the session.
+    """
+    if nextitem is None or HERE not in nextitem.path.parents:
+        while _RUNNING:
+            _RUNNING.pop().close()
 
 
 @pytest.fixture(scope="module")

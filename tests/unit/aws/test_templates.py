@@ -208,7 +208,9 @@ def test_what_is_old_leaves_the_bucket() -> None:
     }
     expiring = {one["Prefix"]: one["ExpirationInDays"] for one in rules.values() if "Prefix" in one}
     assert expiring == {
-        **dict.fromkeys(("runs/", "status/", "sweeps/", "sweep-bases/", "builds/", "labs/"), "90"),
+        **dict.fromkeys(
+            ("runs/", "status/", "sweeps/", "sweep-bases/", "sweep-claims/", "builds/", "labs/"), "90"
+        ),
         "tokens/": 30,
     }
     assert rules["replaced-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
