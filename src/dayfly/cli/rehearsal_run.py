@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dayfly.errors import DayflyError, UsageError
+from dayfly.errors import DayflyError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from dayfly.backends.asked import Asked
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dayfly.runs.run import Run
 
 GONE_WITHIN_S = 60.0
+_AGAIN_S = 2.0
 _AFTER_FAULT_S = 120.0
 """How long a run is followed that a fault has met: a runner that is gone is taken for dead after 90 s."""
 
@@ -112,9 +113,26 @@ def _follow(run: Run, arranged: Arranged | None, *, quiet: bool) -> None:
 
     try:
         with choose_view(run, quiet=quiet, as_json=False) as view, suppress(EnoughSeenError):
-            watch_elsewhere(run, view if arranged is None else _PatientView(view, arranged))
+            if arranged is None:
+                watch_elsewhere(run, view)
+            else:
+                _watch_patiently(run, _PatientView(view, arranged))
     except DetachedError:
         raise KeyboardInterrupt from None
+
+
+def _watch_patiently(run: Run, view: _PatientView) -> None:
+    """To the end, also where the fault meets who watches: a store that does not answer is asked again."""
+    from dayfly.cli.watch import watch_elsewhere
+
+    while True:
+        try:
+            watch_elsewhere(run, view)
+        except StoreError:
+            view.check()
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 class _PatientView:
@@ -132,6 +150,10 @@ class _PatientView:
 
     def refresh(self, progress: Progress) -> None:
         self._view.refresh(progress)
+        self.check()
+
+    def check(self) -> None:
+        """Raises EnoughSeenError when nothing more can be expected."""
         happened = self._arranged.happened
         if happened is not None and time.monotonic() - happened > _AFTER_FAULT_S:
             raise EnoughSeenError
