@@ -119,6 +119,7 @@ class TestTheEnd:
         machine.put(f"runs/{RUN_ID}/notify", b"https://hooks.example/")
         machine.fail("curl", times=9)
         machine.boot()
+        assert machine.warnings == ["The notification could not be sent."]
         machine.ended_well()
 
 

@@ -153,6 +153,7 @@ open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
             child = int((tmp_path / "child").read_text())
             os.kill(child, 0)
         wait_for(lambda: not runs(child))
+        assert not runs(child)
 
     def test_a_program_that_is_not_there_is_a_missing_kernel(self, log: IO[bytes]) -> None:
         spec = KernelSpec(name="ir", argv=("/none/R", "x"), display_name="R", language="R")
@@ -164,6 +165,7 @@ open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
         with launched(spec_of("pass"), log) as kernel:
             kernel.process.wait()
             kernel.signal_group(signal.SIGINT)
+            assert not kernel.alive()
 
     def test_an_ipython_kernel_keeps_its_history_in_memory(self, log: IO[bytes]) -> None:
         said = told(spec_of(TELL, "ipykernel_launcher"), log)
