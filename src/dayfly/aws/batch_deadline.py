@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.client import Aws
-from dayfly.aws.deadline import INSISTS
+from dayfly.aws.deadline import INSISTS, not_armed
 from dayfly.errors import AwsError
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ def arm_sweep(aws: Aws, base: BaseStack, *, name: str, deadline: datetime) -> No
     except AwsError as error:
         if error.code == "ConflictException":  # the second try of one submission
             return
-        raise AwsError(
-            "The deadline cannot be armed, so nothing was submitted.",
-            why=f"{error.what} {error.why}".strip(),
-            hint=error.hint or "See what is wrong with: dayfly cloud doctor",
-            code=error.code,
-            operation=error.operation,
-            message=error.message,
-        ) from error
+        raise not_armed(error, "submitted") from error
 
 
 def aim_sweep(aws: Aws, base: BaseStack, *, name: str, job_id: str, deadline: datetime) -> None:

@@ -57,14 +57,19 @@ def arm_deadline(aws: Aws, base: BaseStack, *, name: str, stack_name: str, deadl
     except AwsError as error:
         if error.code == "ConflictException":  # it is there: this is the second try of one submission
             return
-        raise AwsError(
-            "The deadline cannot be armed, so nothing was created.",
-            why=f"{error.what} {error.why}".strip(),
-            hint=error.hint or "See what is wrong with: dayfly cloud doctor",
-            code=error.code,
-            operation=error.operation,
-            message=error.message,
-        ) from error
+        raise not_armed(error, "created") from error
+
+
+def not_armed(error: AwsError, done: str) -> AwsError:
+    """What is told of a deadline that AWS refused, so that nothing was `done`: created, submitted."""
+    return AwsError(
+        f"The deadline cannot be armed, so nothing was {done}.",
+        why=f"{error.what} {error.why}".strip(),
+        hint=error.hint or "See what is wrong with: dayfly cloud doctor",
+        code=error.code,
+        operation=error.operation,
+        message=error.message,
+    )
 
 
 def disarm_deadline(aws: Aws, base: BaseStack, *, name: str) -> None:
