@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dayfly.backends.sweep_view import Sweep
+from dayfly.cli.live import LivePicture
 from dayfly.cli.progress import Progress
 from dayfly.cli.sweep_text import count_states, describe_parameters, describe_point, describe_points
 from dayfly.cli.sweep_watch import Picture, SweepView, events_of
@@ -20,7 +21,6 @@ from dayfly.runs.state import State
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.live import Live
     from rich.table import Table
     from rich.text import Text
 
@@ -80,44 +80,17 @@ class PlainSweepView(QuietSweepView):
         to_stderr(f"[{overview.done}/{len(overview.points)}] {counts}{left}")
 
 
-class LiveSweepView(QuietSweepView):
+class LiveSweepView(LivePicture, QuietSweepView):
     """A bar over the points, the last failures, and a line for each run that goes on now."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._live: Live | None = None
-        self._notice = ""
-
-    def notice(self, text: str) -> None:
-        """Shown below; writing it directly would disturb the picture."""
-        self._notice = text
 
     def refresh(self, picture: Picture) -> None:
         """Draw it again."""
-        if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, highlight=False)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
-            self._live.start()
-        room = self._live.console.height - _FAILURES - 6
-        self._live.update(self._draw(picture, room), refresh=True)
-
-    def close(self) -> None:
-        """Leave the terminal as it was; the summary follows."""
-        if self._live is not None:
-            self._live.stop()
+        self._show(self._draw(picture, self._height() - _FAILURES - 6))
 
     def _draw(self, picture: Picture, room: int) -> Group:
-        from rich.console import Group
-        from rich.text import Text
-
-        head = Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)
-        head.append(f"  {describe_points(len(picture.overview.points))}", style="dim")
-        notice = [Text(self._notice, style="yellow")] if self._notice else []
-        return Group(
-            head, _bar(picture), _counts(picture), *_failures(picture), _running(picture, room), *notice
+        head = self._head(describe_points(len(picture.overview.points)))
+        return self._below_each_other(
+            head, _bar(picture), _counts(picture), *_failures(picture), _running(picture, room)
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from dayfly.cli.live import LivePicture
 from dayfly.cli.progress import STEPS, Progress
 from dayfly.cli.text import format_duration, is_terminal, safe_text, to_stderr
 from dayfly.runs.follow import MACHINE_FAILED, MACHINE_STEP, MACHINE_WARNING, Event
@@ -16,7 +17,6 @@ from dayfly.runs.state import CellState, State
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.live import Live
     from rich.text import Text
 
     from dayfly.runs.run import Run
@@ -81,43 +81,18 @@ class PlainView(QuietView):
             to_stderr(f"machine: {progress.failed_step}")
 
 
-class LiveView(QuietView):
+class LiveView(LivePicture, QuietView):
     """A bar over the cells, what runs now, for how long, and the last lines of its output."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._live: Live | None = None
-        self._notice = ""
-
-    def notice(self, text: str) -> None:
-        """Shown below the output; writing it directly would disturb the picture."""
-        self._notice = text
 
     def refresh(self, progress: Progress) -> None:
         """Draw it again."""
-        if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, highlight=False)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
-            self._live.start()
-        self._live.update(self._draw(progress), refresh=True)
-
-    def close(self) -> None:
-        """Leave the terminal as it was; the summary follows."""
-        if self._live is not None:
-            self._live.stop()
+        self._show(self._draw(progress))
 
     def _draw(self, progress: Progress) -> Group:
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
-        head = Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)
-        if progress.kernel:
-            head.append(f"  {progress.kernel}", style="dim")
         bar = Table.grid(padding=(0, 2), expand=False)
         total, done, of = progress.executions, progress.finished, "cells"
         if progress.booting:
@@ -127,8 +102,8 @@ class LiveView(QuietView):
             Text(f"{done}/{total or '?'} {of}"),
             Text(format_duration(progress.elapsed_s()), style="cyan"),
         )
-        notice = [Text(self._notice, style="yellow")] if self._notice else []
-        return Group(head, bar, self._now(progress), *self._output(progress), *notice)
+        head = self._head(progress.kernel)
+        return self._below_each_other(head, bar, self._now(progress), *self._output(progress))
 
     def _now(self, progress: Progress) -> Text:
         from rich.text import Text
