@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dayfly.aws.account import aws_project_name, open_project_aws
@@ -18,19 +17,17 @@ from dayfly.aws.client import Aws
 from dayfly.aws.image_records import load_image_record
 from dayfly.backends.asked import Asked
 from dayfly.backends.batch_target import BatchTarget
-from dayfly.backends.docker import CHECKOUT
-from dayfly.backends.docker_workplace import image_tree, kernel_in_image, places_in_checkout
-from dayfly.backends.ec2_workplace import PLATFORMS, check_image, image_source, wanted_arch
+from dayfly.backends.docker_workplace import image_tree, places_in_checkout
+from dayfly.backends.ec2_workplace import PLATFORMS, check_image, wanted_arch, workplace_in
 from dayfly.backends.source import Source
 from dayfly.backends.stores import open_bucket
-from dayfly.backends.workplace import Workplace, snapshot_source
+from dayfly.backends.workplace import Workplace
 from dayfly.environment.plan import plan_image
 from dayfly.errors import AwsError, DayflyError, UsageError
 from dayfly.project.load import Project, load_project
 from dayfly.runs import layout
 from dayfly.runs.asker import user_name
 from dayfly.runs.model import parse_model
-from dayfly.runs.request import PythonEnvironment
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import SweepRequest, decode_points
 
@@ -61,18 +58,8 @@ def batch_workplace(asked: Asked, source: Source, project: Project, environ: Map
     store = open_bucket(base.bucket, profile=aws.profile, region=aws.region)
     record = load_image_record(store, plan.key, arch=arch)
     check_image(aws, base, tag=record.tag, digest=record.digest)
-    facts = record.facts()
-    return Workplace(
-        python=PythonEnvironment(
-            executable=facts.python.executable, prefix=facts.python.prefix, source=f"image {record.tag}"
-        ),
-        cwd=cwd,
-        outputs=outputs,
-        find_kernel=partial(kernel_in_image, facts=facts, tag=record.tag),
-        snapshot=snapshot_source(source, CHECKOUT),
-        image=image_source(record, base),
-        batch=BatchTarget(aws=aws, base=base, store=store),
-    )
+    place = workplace_in(record, base, source, cwd=cwd, outputs=outputs)
+    return replace(place, batch=BatchTarget(aws=aws, base=base, store=store))
 
 
 @dataclass(kw_only=True)

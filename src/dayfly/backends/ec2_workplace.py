@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -64,6 +65,18 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         mirror = mirror_with(aws, base, source.snapshot.commit)
         hardware = choosing.result()
         checking.result()
+    return replace(
+        workplace_in(record, base, source, cwd=cwd, outputs=outputs),
+        target=_make_target(
+            aws, base, store, project.settings, hardware, mirror=mirror, ssh_cidr=asked.ssh_cidr
+        ),
+    )
+
+
+def workplace_in(
+    record: ImageRecord, base: BaseStack, source: Source, *, cwd: str, outputs: str | None
+) -> Workplace:
+    """A container of an image in the project's repository, wherever in AWS it will be."""
     facts = record.facts()
     return Workplace(
         python=PythonEnvironment(
@@ -73,10 +86,7 @@ def ec2_workplace(asked: Asked, source: Source, project: Project, environ: Mappi
         outputs=outputs,
         find_kernel=partial(kernel_in_image, facts=facts, tag=record.tag),
         snapshot=snapshot_source(source, CHECKOUT),
-        image=image_source(record, base),
-        target=_make_target(
-            aws, base, store, project.settings, hardware, mirror=mirror, ssh_cidr=asked.ssh_cidr
-        ),
+        image=_image_source(record, base),
     )
 
 
@@ -181,7 +191,7 @@ def wanted_arch(project: Project) -> Arch:
     return "arm64" if (settings.image.platform or "").endswith(("arm64", "aarch64")) else DEFAULT_ARCH
 
 
-def image_source(record: ImageRecord, base: BaseStack) -> ImageSource:
+def _image_source(record: ImageRecord, base: BaseStack) -> ImageSource:
     """What the request says of an image in the project's repository."""
     return ImageSource(
         tag=f"{base.repository_uri}:{record.tag}",
