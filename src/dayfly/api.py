@@ -22,6 +22,7 @@ from dayfly.backends.sweep_start import begin_sweep, pool_for, wait_until_taken_
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import DayflyError, RunConflictError, UsageError
 from dayfly.project.load import load_project
+from dayfly.runner.signals import defer_signals
 from dayfly.runs.run import Run
 from dayfly.runs.store import Store
 
@@ -31,16 +32,33 @@ if TYPE_CHECKING:
 
 
 def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
-    """Create and start a run that has been checked; returns it and what executes it."""
-    request = create_run(store, submission)
-    started = Run(request.run_id, store)
+    """Create and start a run that has been checked; returns it and what executes it.
+
+    Whoever interrupts this has no run to interrupt, so the run is interrupted here.
+    """
     if submission.target is not None:
-        return started, _start_machine(store, request, submission.target)
+        request = create_run(store, submission)
+        return Run(request.run_id, store), _start_machine(store, request, submission.target)
+    made: Request | None = None
+    execution: Execution | None = None
+    try:
+        made = create_run(store, submission)
+        with defer_signals():  # what comes now is delivered at its end, when there is something to interrupt
+            execution = _start_here(store, made, submission.content)
+    except KeyboardInterrupt:
+        if made is not None:
+            with defer_signals():
+                (execution or _start_here(store, made, submission.content)).interrupt()
+        raise
+    return Run(made.run_id, store), execution
+
+
+def _start_here(store: Store, request: Request, content: bytes) -> Execution:
     if request.backend == "local":
-        return started, start_local(store, request, submission.content, os.environ)
+        return start_local(store, request, content, os.environ)
     from dayfly.backends.docker import start_docker
 
-    return started, start_docker(store, request, submission.content, os.environ)
+    return start_docker(store, request, content, os.environ)
 
 
 def _start_machine(store: Store, request: Request, target: Ec2Target) -> Execution:

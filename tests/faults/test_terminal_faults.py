@@ -14,16 +14,21 @@ from dayfly.runs.state import State
 from tests.helpers import PROGRAMS, Place, wait_for
 
 
-@pytest.mark.parametrize("after_s", [0, 0.05, 0.1, 0.2, 0.4])
-def test_ctrl_c_is_told_as_an_interruption_however_early_it_comes(place: Place, after_s: float) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_an_end_is_told_as_an_interruption_however_early_it_comes(
+    place: Place, after_s: float, number: signal.Signals
+) -> None:
     with place.started("run", str(place.notebook("sleeps"))) as process:
         wait_for(lambda: list_runs(place.store), "the run")
         time.sleep(after_s)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=30)
-    (run,) = list_runs(place.store)
-    wait_for(lambda: place.find(run.run_id).result, "the end of the run")
-    assert place.find(run.run_id).state is State.INTERRUPTED, said.decode()
+    made = [
+        place.find(run.run_id) for run in list_runs(place.store)
+    ]  # none, where it came before all was written
+    wait_for(lambda: all(run.result for run in made), "the end of the run")
+    assert {run.state for run in made} <= {State.INTERRUPTED}, said.decode()
     assert process.returncode in {State.INTERRUPTED.exit_code, 130}
 
 

@@ -37,6 +37,8 @@ class MachineFacts:
     """Where its boot failed, as it told."""
     cause: StackEvent | None = None
     """What failed first in its stack."""
+    begun: bool = False
+    """Whether a runner has said anything: a machine may die before the beat that tells of it."""
 
     @property
     def alive(self) -> bool:
@@ -47,7 +49,7 @@ class MachineFacts:
         """What has become of a run that is said to go on, when its machine is known to be gone."""
         if said is None or said.ended or self.end.teardown is not Teardown.DONE:
             return said
-        return State.LOST if said in _AT_WORK else State.NEVER_STARTED
+        return State.LOST if self.begun or said in _AT_WORK else State.NEVER_STARTED
 
     def cost(self, until: datetime) -> Decimal | None:
         """Dollars from its creation until then, by the price that it was planned with; None without one."""
@@ -86,6 +88,9 @@ def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws
             return facts
         facts = replace(facts, record=record)
         facts = replace(facts, end=find_end(aws, record.stack_id))
+        if state is not None and not state.ended and facts.end.teardown is Teardown.DONE:
+            begun = any(run.store.list(layout.run_key(run.run_id, layout.EVENTS)))
+            facts = replace(facts, begun=begun)
         if facts.true_state(state) in _UNTOLD:
             facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
     except DayflyError as error:

@@ -90,6 +90,6 @@ def _complete(store: Store, request: Request, content: bytes) -> None:
         put_status(store, request.run_id, state, request.created)
     except BaseException:
         with suppress(StoreError):
-            names = (layout.INPUT, layout.REQUEST)
-            store.delete([layout.run_key(request.run_id, name) for name in names])
+            keys = [layout.run_key(request.run_id, name) for name in (layout.INPUT, layout.REQUEST)]
+            store.delete([layout.status_key(request.run_id), *keys])
         raise

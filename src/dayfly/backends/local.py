@@ -8,7 +8,6 @@ from pathlib import Path
 
 from dayfly.backends.processes import Processes, start_processes
 from dayfly.runner.directories import cache_directory
-from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
@@ -30,8 +29,7 @@ def start_local(store: Store, request: Request, content: bytes, environ: Mapping
             else _python("dayfly.runner", str(directory)),
             _python("dayfly.keeper", str(directory), store.url),
         ]
-    with hold_signals():  # the processes inherit this, and take signals when they can act on them
-        return start_processes(commands, directory, environ)
+    return start_processes(commands, directory, environ, held=True)
 
 
 def _python(*arguments: str) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dayfly.backends.processes import Processes, start_processes
 from dayfly.runner.directories import cache_directory
-from dayfly.runner.signals import hold_signals
 from dayfly.runs import layout
 from dayfly.runs.store import Store
 
@@ -31,8 +30,7 @@ def start_pool(store: Store, sweep_id: str, environ: Mapping[str, str]) -> Proce
     directory = pool_directory(store, sweep_id, environ)
     # -P: a module of the user's beside the sweep must not stand in for one of ours
     command = [sys.executable, "-P", "-m", "dayfly.backends.pool_process", store.url, sweep_id]
-    with hold_signals():  # the pool inherits this, and takes signals when it can act on them
-        return start_processes([command], directory, environ, log=LOG)
+    return start_processes([command], directory, environ, log=LOG, held=True)
 
 
 def pool_directory(store: Store, sweep_id: str, environ: Mapping[str, str]) -> Path:

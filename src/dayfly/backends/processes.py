@@ -6,12 +6,13 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dayfly.runner.signals import defer_signals, hold_signals
 from dayfly.runs import layout
 
 _left: set[int] = set()
@@ -55,10 +56,7 @@ class Processes:
     def leave(self) -> None:
         """Go on without the processes; they go on without us."""
         os.close(self.ended)
-        for process in self.processes:
-            if process.poll() is None:
-                _left.add(process.pid)
-                process.returncode = 0  # they are meant to go on: subprocess need not warn of it
+        _let_go(self.processes)
 
     def interrupt(self) -> None:
         """Ask the runner to end the run; asking again cuts its grace short."""
@@ -72,8 +70,28 @@ def start_processes(
     environ: Mapping[str, str],
     *,
     log: str = layout.RUNNER_LOG,
+    held: bool = False,
 ) -> Processes:
-    """Start them all, or none; what they print themselves goes to the file `log` in the directory."""
+    """Start them all, or none; what they print themselves goes to the file `log` in the directory.
+
+    `held`: they begin with the signals that end them blocked, and take these when they can act on them.
+    Whoever interrupts this has nothing yet to interrupt, so what was started is interrupted here.
+    """
+    started: Processes | None = None
+    try:
+        with defer_signals(), hold_signals() if held else nullcontext():
+            started = _start_all(commands, directory, environ, log)
+    except KeyboardInterrupt:
+        if started is not None:
+            started.interrupt()
+            started.leave()
+        raise
+    return started
+
+
+def _start_all(
+    commands: Sequence[Sequence[str]], directory: Path, environ: Mapping[str, str], log: str
+) -> Processes:
     _reap_left()
     read_end, write_end = os.pipe()
     processes: list[subprocess.Popen[bytes]] = []
@@ -83,10 +101,18 @@ def start_processes(
         os.close(read_end)
         for process in processes:  # nobody will watch them
             process.send_signal(signal.SIGINT)
+        _let_go(processes)
         raise
     finally:
         os.close(write_end)
     return Processes(processes=tuple(processes), ended=read_end)
+
+
+def _let_go(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            _left.add(process.pid)
+            process.returncode = 0  # they are meant to go on: subprocess need not warn of it
 
 
 def _reap_left() -> None:

@@ -77,6 +77,13 @@ def tell_unheard(error: DayflyError) -> None:
         to_stderr(f"  {line}")
 
 
+def settings_among(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags among a command's arguments: what has the name of a setting is one."""
+    from dayfly.project.settings import Settings
+
+    return {name: value for name, value in arguments.items() if name in Settings.model_fields}
+
+
 def open_aws_of_project() -> Aws:
     """The account and region of the project that the current directory lies in. Raises AwsError."""
     from dayfly.aws.account import open_project_aws

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dayfly.cli import run_options as options
-from dayfly.cli.options import RunArgument, StoreOption, find_named, find_run
+from dayfly.cli.options import RunArgument, StoreOption, find_named, find_run, settings_among
 from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def run(
     13 interrupted, 14 lost, 15 never started. Ctrl-C ends a run on this computer and saves what there is;
     a run on a machine goes on without you.
     """
+    flags = settings_among(locals())
     from dayfly.aws.address import ssh_cidr
     from dayfly.backends.asked import Asked
     from dayfly.backends.stores import open_project_store
@@ -72,32 +73,7 @@ def run(
     from dayfly.project.load import load_project
 
     backend = backend_name(on, detach=detach, output=output)
-    project = load_project(
-        Path.cwd(),
-        os.environ,
-        {
-            "timeout": timeout,
-            "cell_timeout": cell_timeout,
-            "grace": grace,
-            "kernel": kernel,
-            "kernel_transport": kernel_transport,
-            "python": python,
-            "cwd": cwd,
-            "outputs": outputs,
-            "output_limit": output_limit,
-            "allow_errors": allow_errors,
-            "cpus": cpus,
-            "memory": memory,
-            "gpus": gpus,
-            "instance": instance,
-            "arch": arch,
-            "spot": spot,
-            "disk": disk,
-            "max_cost": max_cost,
-            "keep_on_failure": keep_on_failure,
-            "store": store,
-        },
-    )
+    project = load_project(Path.cwd(), os.environ, flags)
     asked = Asked(
         notebook=notebook,
         parameters=parse_parameters(parameter, parameters_file),
@@ -137,11 +113,13 @@ def _start(
 ) -> None:
     """Start a run; watch it to its end and exit with its code, or leave it."""
     from dayfly.api import start
+    from dayfly.cli.signals import end_by_signals
     from dayfly.cli.summary import exit_with
     from dayfly.cli.text import to_stderr
     from dayfly.cli.views import QuietView, choose_view
     from dayfly.cli.watch import watch_process
 
+    end_by_signals()  # until the watching begins
     started, process = start(submission, store)
     if detach:
         process.leave()

@@ -8,11 +8,14 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_by_signals() -> None:
-    """Let being told to end raise KeyboardInterrupt; under nohup, it goes on when the terminal is gone."""
+    """Let being told to end raise KeyboardInterrupt.
+
+    What whoever started the command wants ignored (nohup, a job in the background) stays ignored.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     for number in ENDING:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)

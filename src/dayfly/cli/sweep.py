@@ -6,13 +6,13 @@ import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dayfly.cli import run_options as options
 from dayfly.cli import sweep_options
-from dayfly.cli.options import LocalOption, StoreOption
+from dayfly.cli.options import LocalOption, StoreOption, settings_among
 from dayfly.cli.streams import replace_broken_streams
 from dayfly.cli.sweep_names import SweepArgument, find_sweep
 from dayfly.cli.text import to_stderr
@@ -74,6 +74,7 @@ def sweep(
     when every point succeeded, 10 when one failed, 11 when one timed out, 12 or 13 when the sweep was
     stopped or interrupted. Ctrl-C ends a sweep on this computer; what has ended stays.
     """
+    flags = settings_among(locals())
     from dayfly.backends.asked import Asked
     from dayfly.backends.stores import open_project_store
     from dayfly.backends.sweep_plan import plan_sweep, wish_of
@@ -83,27 +84,6 @@ def sweep(
 
     grid = grid_from_flags(parameter, file)
     backend = _backend(on)
-    flags: dict[str, Any] = {
-        "timeout": timeout,
-        "cell_timeout": cell_timeout,
-        "grace": grace,
-        "kernel": kernel,
-        "kernel_transport": kernel_transport,
-        "python": python,
-        "cwd": cwd,
-        "outputs": outputs,
-        "output_limit": output_limit,
-        "allow_errors": allow_errors,
-        "cpus": cpus,
-        "memory": memory,
-        "gpus": gpus,
-        "instance": instance,
-        "arch": arch,
-        "spot": spot,
-        "disk": disk,
-        "max_cost": max_cost,
-        "store": store,
-    }
     project = load_project(Path.cwd(), os.environ, flags)
     asked = Asked(
         notebook=notebook,
@@ -150,7 +130,9 @@ def _backend(on: str) -> BackendName:
 
 def _begin(plan: SweepPlan, store: Store, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
     from dayfly.backends.sweep_start import begin_sweep, pool_for
+    from dayfly.cli.signals import end_by_signals
 
+    end_by_signals()  # until the watching begins
     del yes  # asked about in AWS only
     tell = (lambda _: None) if quiet or as_json else to_stderr
     tell_plan(plan, tell)

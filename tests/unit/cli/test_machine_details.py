@@ -101,6 +101,10 @@ def test_a_run_whose_machine_is_known_to_be_gone_goes_on_no_more(
     assert facts(teardown).true_state(said) is told
 
 
+def test_a_run_whose_runner_had_said_something_was_lost_however_early_its_machine_went() -> None:
+    assert facts(Teardown.DONE, begun=True).true_state(State.BOOTING) is State.LOST
+
+
 def test_a_run_without_a_machine_asks_nobody(store: Store) -> None:
     put_run(store)
     assert load_machine_facts(Run(RUN_ID, store), State.SUCCEEDED, no_aws) is None

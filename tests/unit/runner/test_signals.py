@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 
 import pytest
 
-from dayfly.runner.signals import ENDING, hold_signals, release_signals
+from dayfly.runner.signals import ENDING, defer_signals, hold_signals, release_signals
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -28,3 +30,43 @@ def test_afterwards_nothing_is_held_that_was_not() -> None:
     with hold_signals():
         assert set(ENDING) <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_another_thread_takes_is_acted_on_at_the_end(number: signal.Signals) -> None:
+    came: list[int] = []
+    told, sent, over = threading.Event(), threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        told.wait()
+        os.kill(os.getpid(), number)
+        sent.set()
+        over.wait()  # as long as it lives, it may be given what the main thread blocks
+
+    other = threading.Thread(target=elsewhere)
+    before = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        other.start()
+        with defer_signals():
+            told.set()
+            sent.wait()
+            meanwhile = list(came)
+        assert (meanwhile, came) == ([], [number])
+    finally:
+        over.set()
+        other.join()
+        signal.signal(number, before)
+
+
+def test_elsewhere_than_in_the_main_thread_nothing_is_deferred() -> None:
+    handlers: list[object] = []
+
+    def elsewhere() -> None:
+        with defer_signals():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert handlers == [before]
