@@ -63,7 +63,7 @@ def run(
     13 interrupted, 14 lost, 15 never started. Ctrl-C ends a run on this computer and saves what there is;
     a run on a machine goes on without you.
     """
-    flags = settings_among(locals())
+    flags = settings_among(locals())  # first: later there are more names than the arguments'
     from dayfly.aws.address import ssh_cidr
     from dayfly.backends.asked import Asked
     from dayfly.backends.stores import open_project_store

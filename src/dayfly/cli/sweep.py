@@ -74,7 +74,7 @@ def sweep(
     when every point succeeded, 10 when one failed, 11 when one timed out, 12 or 13 when the sweep was
     stopped or interrupted. Ctrl-C ends a sweep on this computer; what has ended stays.
     """
-    flags = settings_among(locals())
+    flags = settings_among(locals())  # first: later there are more names than the arguments'
     from dayfly.backends.asked import Asked
     from dayfly.backends.stores import open_project_store
     from dayfly.backends.sweep_plan import plan_sweep, wish_of

@@ -1,11 +1,17 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dayfly.cli.options import parse_parameters
+from dayfly.cli.options import parse_parameters, settings_among
+from dayfly.cli.run import run
+from dayfly.cli.run_options import SETTINGS
+from dayfly.cli.sweep import sweep
 from dayfly.errors import UsageError
+from dayfly.project.settings import Settings, SweepSettings
 from dayfly.runner.inspection import TypedText
 
 
@@ -74,3 +80,18 @@ def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
     except UsageError:
         return
     assert parsed["x"].text == text
+
+
+def test_the_settings_among_a_commands_arguments_are_those_with_their_names() -> None:
+    arguments = {"notebook": "a.ipynb", "timeout": "1h", "kernel": None, "jobs": 3}
+    assert settings_among(arguments) == {"timeout": "1h", "kernel": None}
+
+
+@pytest.mark.parametrize("command", [run, sweep])
+def test_whatever_is_shown_among_the_settings_has_the_name_of_one(command: Callable[..., None]) -> None:
+    """Otherwise the flag would be taken, and nothing would come of it."""
+    hints = get_type_hints(command, include_extras=True)
+    panels = {name: getattr(hint, "__metadata__", [None])[0] for name, hint in hints.items()}
+    shown = {name for name, option in panels.items() if getattr(option, "rich_help_panel", "") == SETTINGS}
+    assert "timeout" in shown
+    assert shown <= {*Settings.model_fields, *SweepSettings.model_fields}
