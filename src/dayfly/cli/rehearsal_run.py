@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from dayfly.rehearsal.verdict import Verdict
     from dayfly.runs.follow import Event
     from dayfly.runs.run import Run
+    from dayfly.runs.state import State
 
 GONE_WITHIN_S = 60.0
-_AGAIN_S = 2.0
-_AFTER_FAULT_S = 120.0
+AGAIN_S = 2.0
+AFTER_FAULT_S = 120.0
 """How long a run is followed that a fault has met: a runner that is gone is taken for dead after 90 s."""
 
 
@@ -116,44 +117,54 @@ def _follow(run: Run, arranged: Arranged | None, *, quiet: bool) -> None:
             if arranged is None:
                 watch_elsewhere(run, view)
             else:
-                _watch_patiently(run, _PatientView(view, arranged))
+                watch_patiently(run, PatientView(view, arranged), watch_elsewhere)
     except DetachedError:
         raise KeyboardInterrupt from None
 
 
-def _watch_patiently(run: Run, view: _PatientView) -> None:
-    """To the end, also where the fault meets who watches: a store that does not answer is asked again."""
-    from dayfly.cli.watch import watch_elsewhere
+def watch_patiently(
+    run: Run,
+    view: PatientView,
+    watch: Callable[[Run, View], State | None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """To the end, also where the fault meets who watches: a store that does not answer is asked again.
 
+    Raises EnoughSeenError when nothing more can be expected of the run.
+    """
     while True:
         try:
-            watch_elsewhere(run, view)
+            watch(run, view)
         except StoreError:
             view.check()
-            time.sleep(_AGAIN_S)
+            sleep(AGAIN_S)
         else:
             return
 
 
-class _PatientView:
+class PatientView:
     """A view that has seen enough when nothing more has come of a run for a while after its fault."""
 
-    def __init__(self, view: View, arranged: Arranged) -> None:
+    def __init__(self, view: View, arranged: Arranged, clock: Callable[[], float] = time.monotonic) -> None:
         self._view = view
         self._arranged = arranged
+        self._clock = clock
 
     def event(self, event: Event, progress: Progress) -> None:
+        """Shown."""
         self._view.event(event, progress)
 
     def notice(self, text: str) -> None:
+        """Shown."""
         self._view.notice(text)
 
     def refresh(self, progress: Progress) -> None:
+        """Shown; then, perhaps, enough has been seen. Raises EnoughSeenError."""
         self._view.refresh(progress)
         self.check()
 
     def check(self) -> None:
         """Raises EnoughSeenError when nothing more can be expected."""
         happened = self._arranged.happened
-        if happened is not None and time.monotonic() - happened > _AFTER_FAULT_S:
+        if happened is not None and self._clock() - happened > AFTER_FAULT_S:
             raise EnoughSeenError
