@@ -160,7 +160,8 @@ def test_fetch_copies_notebook_and_outputs_and_never_overwrites_in_silence(runs:
     runs.place.cli("fetch", runs.good.run_id, str(target))
     assert (target / "output.ipynb").read_bytes() == runs.good.output_bytes()
     assert (target / "outputs" / "greeting.txt").read_text() == "hello Ann\n"
-    runs.place.cli("fetch", runs.good.run_id, str(target))
+    again = runs.place.cli("fetch", runs.good.run_id, str(target))
+    assert (again.out, again.err) == ("", f"Everything is in {target} already.\n")
     done = runs.place.cli("fetch", runs.other.run_id, str(target), code=4)
     assert "files are in the way" in done.err
     assert (target / "outputs" / "greeting.txt").read_text() == "hello Ann\n"

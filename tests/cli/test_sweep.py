@@ -18,7 +18,7 @@ from dayfly.backends.sweep_creation import pool_alive
 from dayfly.backends.sweep_start import Begun
 from dayfly.backends.sweep_view import Sweep
 from dayfly.cli.sweep import _watch
-from dayfly.runs.catalog import find_sweep_ids
+from dayfly.runs.catalog import find_sweep_ids, list_runs
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.state import State
 from tests.helpers import Place, assert_nothing_runs, wait_for
@@ -88,6 +88,7 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert "not two" in (place.root / "page.html").read_text()
     place.cli("fetch", "last", "got")
     assert [(place.root / f"got/{i}/outputs/a.txt").read_text() for i in range(3)] == ["1", "2", "3"]
+    assert place.cli("fetch", "last", "got").err == "Everything is in got already.\n"
     assert "is a sweep, not a run" in place.cli("logs", "last", code=4).err
     assert "has no point 3" in place.cli("show", "last.3", code=3).err
 
@@ -99,6 +100,15 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert_nothing_runs(sweep.run(1))
     place.cli("rm", "last")
     assert place.cli("ps", "--json").out == ""
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_a_number_without_a_value_is_refused_by_run_and_sweep_alike(
+    place: Place, notebook: Path, command: str
+) -> None:
+    done = place.cli(command, "nb.ipynb", "-p", "a=", "-p", "wait=1,2", code=2)
+    assert "The parameter a has no value." in done.err
+    assert not list_runs(place.store)
 
 
 def test_the_same_points_go_on_and_more_points_reuse(place: Place, notebook: Path) -> None:

@@ -56,6 +56,7 @@ def fetch(
     Of a sweep: one folder for each point that has ended.
     """
     from dayfly.backends.sweep_view import Sweep
+    from dayfly.cli.text import to_stderr
     from dayfly.runs.fetching import fetch_run
 
     run = find_named(name, store, local=local)
@@ -64,8 +65,13 @@ def fetch(
 
         fetch_sweep(run, directory or Path(run.sweep_id), overwrite=force)
         return
-    for path in fetch_run(run.store, run.run_id, directory or Path(run.run_id), overwrite=force):
+    target = directory or Path(run.run_id)
+    written = 0
+    for path in fetch_run(run.store, run.run_id, target, overwrite=force):
         typer.echo(str(path))
+        written += 1
+    if not written:
+        to_stderr(f"Everything is in {target} already.")
 
 
 def verify(

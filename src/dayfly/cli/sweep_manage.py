@@ -36,7 +36,7 @@ def fetch_sweep(sweep: Sweep, directory: Path, *, overwrite: bool) -> None:
     """
     overview = sweep.look()
     width = len(str(len(overview.points) - 1))
-    fetched = missing = 0
+    fetched = missing = written = 0
     for index, state in enumerate(overview.states):
         run_id = overview.run_of(index)
         if run_id is None or state is None or not state.ended:
@@ -46,6 +46,7 @@ def fetch_sweep(sweep: Sweep, directory: Path, *, overwrite: bool) -> None:
         try:
             for path in fetch_run(sweep.store, run_id, target, overwrite=overwrite):
                 typer.echo(str(path))
+                written += 1
             fetched += 1
         except RunConflictError as error:
             if "has left no files" not in error.what:
@@ -56,5 +57,7 @@ def fetch_sweep(sweep: Sweep, directory: Path, *, overwrite: bool) -> None:
             f"No run of the sweep {sweep.sweep_id} has left files.",
             hint=f"See why with: dayfly show {sweep.sweep_id}",
         )
+    if not written:
+        to_stderr(f"Everything is in {directory} already.")
     if missing:
         to_stderr(safe_text(f"{missing:,} points have left no files."))

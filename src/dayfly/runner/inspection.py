@@ -171,6 +171,8 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     kinds = _KINDS.get(kind)
     if isinstance(value, TypedText) and kind == "str" and not isinstance(value.value, str):
         value = value.text  # a text parameter set to 5, true or nothing
+    if isinstance(value, TypedText) and kinds is not None and not value.text.strip():
+        raise _without_value(parameter, kind, notebook)
     value = _plain(value)
     if kinds is None or (value is None and not parameter.declared):
         return value
@@ -180,13 +182,27 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
         value = _number(value)
     if isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool)):
         return value * 1.0 if isinstance(value, int) and kind == "float" else value
-    source = "is declared as" if parameter.declared else "has a default of type"
     raise ParameterError(
         f"{parameter.name}={value!r} is not of type {parameter.type}.",
-        why=f"In {notebook}, {parameter.name} {source} {parameter.type}"
-        f"{f' (default {parameter.default})' if parameter.default else ''}.",
+        why=_why(parameter, notebook),
         hint=f"Give a value of that type, such as -p {parameter.name}={_EXAMPLES[kind]}",
     )
+
+
+def _without_value(parameter: Parameter, kind: str, notebook: str) -> ParameterError:
+    """YAML takes nothing for null; who typed nothing mostly has a variable that is empty."""
+    null = "" if parameter.declared else f", or null: -p {parameter.name}=null"
+    return ParameterError(
+        f"The parameter {parameter.name} has no value.",
+        why=_why(parameter, notebook),
+        hint=f"Give one, such as -p {parameter.name}={_EXAMPLES[kind]}{null}",
+    )
+
+
+def _why(parameter: Parameter, notebook: str) -> str:
+    source = "is declared as" if parameter.declared else "has a default of type"
+    default = f" (default {parameter.default})" if parameter.default else ""
+    return f"In {notebook}, {parameter.name} {source} {parameter.type}{default}."
 
 
 def _plain(value: Any) -> Any:

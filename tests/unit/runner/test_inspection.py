@@ -168,3 +168,18 @@ class TestTypes:
 
     def test_for_any_other_type_what_was_typed_is_yaml(self) -> None:
         assert check({"a": TypedText("[1, 2]", [1, 2])}, "a = []") == {"a": [1, 2]}
+
+    @pytest.mark.parametrize("source", ["a = 0.1", "a = 1", "a = []", "a: float = 1", "a: bool = True"])
+    @pytest.mark.parametrize("text", ["", "  "])
+    def test_nothing_typed_is_no_value(self, source: str, text: str) -> None:
+        """What a script writes whose variable is empty; whoever means null can say so."""
+        error = refuse({"a": TypedText(text, None)}, source)
+        assert error.what == "The parameter a has no value."
+        assert "-p a=" in error.hint
+
+    @pytest.mark.parametrize("source", ["a = None", "a: 'float | None' = 1", "a = f()"])
+    def test_but_null_where_the_notebook_may_have_it(self, source: str) -> None:
+        assert check({"a": TypedText("", None)}, source) == {"a": None}
+
+    def test_and_null_is_null_when_it_is_written(self) -> None:
+        assert check({"a": TypedText("null", None)}, "a = 0.1") == {"a": None}
