@@ -14,11 +14,11 @@ from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.base_down import plan_down
 from dayfly.aws.batch import (
     follow_sweep,
+    plan_sweep_submission,
     settle_sweep,
     stop_sweep,
     submit_sweep,
 )
-from dayfly.aws.batch_plan import BatchPlan
 from dayfly.aws.client import Aws
 from dayfly.aws.policies import user_policy
 from dayfly.aws.policy_batch import batch_user_policy
@@ -223,18 +223,12 @@ def test_what_never_starts_is_cancelled_after_the_queue_budget(
 
 def test_a_cost_that_is_capped_shortens_the_notebooks_time(aws: Aws, base: BaseStack, store: Store) -> None:
     sweep, points = a_sweep(store, 100, max_cost=2.0)
-    plans: list[BatchPlan] = []
-
-    def refuse(plan: BatchPlan) -> bool:
-        plans.append(plan)
-        return False
-
-    assert submit_sweep(aws, base, store, sweep, points, refuse, environ={}) is None
-    [plan] = plans
+    plan = plan_sweep_submission(aws, base, store, sweep, points, environ={})
+    assert plan is not None
     assert plan.record.timeout_s <= 600.0
     assert plan.record.most_cost is not None
     assert plan.record.most_cost <= 2
-    assert load_submissions(store, SWEEP) == [], "ask said no"
+    assert load_submissions(store, SWEEP) == [], "a plan makes nothing"
     with pytest.raises(UsageError, match="too little"):
         submit_sweep(aws, base, store, sweep.model_copy(update={"max_cost": 0.01}), points, environ={})
 

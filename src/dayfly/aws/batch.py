@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.batch_deadline import REASON, aim_sweep, arm_sweep
-from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, plan_batch
+from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import disarm_deadline
 from dayfly.aws.names import PROJECT_TAG
 from dayfly.errors import AwsError
 from dayfly.runs import layout
-from dayfly.runs.batch_record import ArrayJob, BatchSubmission, load_submissions, record_key
+from dayfly.runs.batch_record import ArrayJob, BatchSubmission, children_of, load_submissions, record_key
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
-from dayfly.runs.sweep_batch import BATCH, WIDTH, children_key, decode_child, encode_children
+from dayfly.runs.sweep_batch import BATCH, children_key, encode_children
 from dayfly.runs.sweep_states import list_attempts, load_again, open_points
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 STOPPED = "dayfly: the sweep was stopped"
 QUEUE_TIMED_OUT = "dayfly: queue_timed_out"
+RETRIED = (
+    {"onStatusReason": "Host EC2*", "action": "RETRY"},
+    {"onReason": "*", "action": "EXIT"},
+)
+"""As the model of the job definition has it: what names a number of attempts must name the rules as well."""
 _JOBS_A_CALL = 100
 _ABANDONED_S = 600.0
 """Between the two objects of a submission there is one request: who takes so long for it is gone."""
@@ -64,46 +70,71 @@ class ArrayStatus:
         return self.status in _ENDED or (not self.status and bool(self.array.job_id))
 
 
-def submit_sweep(  # noqa: PLR0913, PLR0917 -- what Batch is asked
+def plan_sweep_submission(  # noqa: PLR0913, PLR0917 -- what Batch is asked
     aws: Aws,
     base: BaseStack,
     store: Store,
     sweep: SweepRequest,
     points: Sequence[Point],
-    ask: Callable[[BatchPlan], bool] = lambda _: True,
+    again: Collection[int] = (),
+    *,
+    spot: bool = False,
+    queue_budget_s: float = QUEUE_BUDGET_S,
+    environ: Mapping[str, str] = os.environ,
+    owner: str = "",
+) -> BatchPlan | None:
+    """What would be submitted of a sweep, which need not be in the store yet; None when nothing is open.
+
+    `again` are settled points that are to be asked for once more. Raises AwsError, StoreError and UsageError.
+    """
+    records = load_submissions(store, sweep.sweep_id)
+    found = follow_sweep(aws, store, sweep.sweep_id, records)
+    wanted = _open(store, sweep, points, found, again, aws.now())
+    if not wanted:
+        return None
+    wish = BatchWish(
+        spot=spot,
+        number=_next_number(store, sweep.sweep_id, records, aws.now()),
+        queue_budget_s=queue_budget_s,
+        owner=owner,
+    )
+    return plan_batch(aws, base, sweep, wanted, wish, environ=environ)
+
+
+def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
+    aws: Aws,
+    base: BaseStack,
+    store: Store,
+    sweep: SweepRequest,
+    points: Sequence[Point],
     *,
     spot: bool = False,
     queue_budget_s: float = QUEUE_BUDGET_S,
     environ: Mapping[str, str] = os.environ,
     owner: str = "",
 ) -> BatchSubmission | None:
-    """Submit the open points of a sweep that the store has; None when there are none, or `ask` said no.
+    """Submit the open points of a sweep that the store has; None when there are none.
 
     What a job that has not ended will still do is not submitted again. Raises AwsError, StoreError and
     UsageError: what was submitted until then is in the store's record, and goes on.
     """
-    records = load_submissions(store, sweep.sweep_id)
-    wanted = _open(aws, store, sweep, points, records)
-    if not wanted:
-        return None
-    number = _next_number(store, sweep.sweep_id, records, aws.now())
-    plan = plan_batch(
+    plan = plan_sweep_submission(
         aws,
         base,
+        store,
         sweep,
-        wanted,
-        environ=environ,
+        points,
         spot=spot,
-        number=number,
         queue_budget_s=queue_budget_s,
+        environ=environ,
         owner=owner,
     )
-    if not ask(plan):
+    if plan is None:
         return None
     definition = _definition(aws, base, plan.image)
     # Two clients that submit at once: the second finds that the number is taken.
     if not store.create(
-        children_key(sweep.sweep_id, number), encode_children(encode_points(points), plan.wanted)
+        children_key(sweep.sweep_id, plan.record.number), encode_children(encode_points(points), plan.wanted)
     ):
         raise AwsError(
             f"Somebody else is submitting {sweep.sweep_id} just now.",
@@ -122,29 +153,24 @@ def _next_number(store: Store, sweep_id: str, records: Sequence[BatchSubmission]
     return max(taken, default=0) + 1
 
 
-def _open(
-    aws: Aws,
+def _open(  # noqa: PLR0913, PLR0917 -- what there is, and what is known of it
     store: Store,
     sweep: SweepRequest,
     points: Sequence[Point],
-    records: Sequence[BatchSubmission],
+    followed: Sequence[ArrayStatus],
+    again: Collection[int],
+    now: datetime,
 ) -> list[tuple[int, int]]:
-    attempts = list_attempts(store, sweep.sweep_id, sweep.count, now=aws.now())
-    found = open_points(sweep, points, attempts, load_again(store, sweep.sweep_id))
+    attempts = list_attempts(store, sweep.sweep_id, sweep.count, now=now)
+    asked = load_again(store, sweep.sweep_id) + Counter(again)
+    found = open_points(sweep, points, attempts, asked)
     under_way = {
         index
-        for one in follow_sweep(aws, store, sweep.sweep_id, records)
+        for one in followed
         if not one.ended and one.array.job_id
-        for index in _points_of(store, one)
+        for index, _ in children_of(store, one.submission, one.array)
     }
     return [one for one in found if one[0] not in under_way]
-
-
-def _points_of(store: Store, one: ArrayStatus) -> Iterator[int]:
-    start, end = one.array.first * WIDTH, (one.array.first + one.array.size) * WIDTH
-    records = store.get_range(children_key(one.submission.sweep_id, one.submission.number), start, end)
-    for at in range(0, len(records), WIDTH):
-        yield decode_child(records[at : at + WIDTH]).index
 
 
 def _apply(aws: Aws, base: BaseStack, store: Store, plan: BatchPlan, definition: str) -> BatchSubmission:
@@ -184,6 +210,7 @@ def _request(plan: BatchPlan, record: BatchSubmission, array: ArrayJob, store_ur
         "jobDefinition": record.definition,
         **({"arrayProperties": {"size": array.size}} if array.size > 1 else {}),
         "timeout": {"attemptDurationSeconds": max(int(record.attempt_s), 60)},
+        "retryStrategy": {"attempts": record.attempts, "evaluateOnExit": RETRIED},
         "containerOverrides": {
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
             "resourceRequirements": [{"type": kind, "value": str(value)} for kind, value in needs],

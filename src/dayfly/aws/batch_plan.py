@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 from dayfly.aws.base import BaseStack
-from dayfly.aws.batch_cost import PriceBound, most_cost, price_bound, timeout_within
+from dayfly.aws.batch_cost import Limits, PriceBound, limits_within, most_cost, price_bound
 from dayfly.aws.cache import open_cache
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import DEFAULT_TIMEOUT_S, SAVE_MARGIN_S
@@ -19,6 +20,7 @@ from dayfly.aws.names import DEADLINE_TAG, OWNER_TAG, PROJECT_TAG, RUN_TAG, TASK
 from dayfly.aws.prices import load_prices, load_spot_prices
 from dayfly.errors import AwsError, UsageError
 from dayfly.runs.batch_record import ArrayJob, BatchSubmission
+from dayfly.runs.request import Request
 from dayfly.runs.sweep import SweepRequest
 
 MOST_CHILDREN = 10_000
@@ -28,6 +30,26 @@ QUEUE_BUDGET_S = 3600.0
 LONGEST = timedelta(days=14)
 MEMORY_MIB_A_VCPU = 1800
 """What a point has for each processor where nothing is said: so that two fit the smallest machine of two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchWish:
+    """What a submission is asked for beside its sweep and its points."""
+
+    spot: bool = False
+    number: int = 1
+    queue_budget_s: float = QUEUE_BUDGET_S
+    owner: str = ""
+    spent: Decimal = Decimal(0)
+    """Dollars that earlier submissions of the sweep may have cost: they count against its `max_cost`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a point has."""
+
+    vcpus: int
+    memory_mib: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +64,8 @@ class BatchPlan:
     bound: PriceBound | None
     shortened_from_s: float | None = None
     """The notebooks' time that was asked for, where the cost allows less."""
+    spent: Decimal = Decimal(0)
+    """Dollars that earlier submissions of the sweep may have cost."""
 
     @property
     def tags(self) -> dict[str, str]:
@@ -70,14 +94,59 @@ def plan_batch(  # noqa: PLR0913 -- what is asked of Batch
     base: BaseStack,
     sweep: SweepRequest,
     wanted: Sequence[tuple[int, int]],
+    wish: BatchWish | None = None,
     *,
     environ: Mapping[str, str],
-    spot: bool = False,
-    number: int = 1,
-    queue_budget_s: float = QUEUE_BUDGET_S,
-    owner: str = "",
 ) -> BatchPlan:
     """Plan the submission of `wanted`. Raises UsageError for what Batch cannot do or the cost forbids."""
+    asked = wish or BatchWish()
+    image, needs = _image_of(base, sweep), _needs_of(sweep.run)
+    types, most_vcpus = _environment(aws, base, spot=asked.spot)
+    if needs.vcpus > most_vcpus:
+        raise UsageError(
+            f"No point can have {needs.vcpus} processors: all of the sweep may have {most_vcpus}.",
+            hint="Allow more: dayfly cloud up --batch-max-vcpus",
+        )
+    bound = _find_bound(aws, types, environ, needs, spot=asked.spot)
+    wanted_s = sweep.run.timeout_s or DEFAULT_TIMEOUT_S
+    limits = limits_within(
+        sweep.max_cost,
+        bound,
+        points=len(wanted),
+        timeout_s=wanted_s,
+        beside_s=sweep.run.grace_s + SAVE_MARGIN_S,
+        spent=asked.spent,
+    )
+    waves = math.ceil(len(wanted) * needs.vcpus / most_vcpus)
+    now = aws.now()
+    record = BatchSubmission(
+        sweep_id=sweep.sweep_id,
+        number=asked.number,
+        created=now,
+        project=base.project,
+        region=base.region,
+        queue=base.batch_spot_queue if asked.spot else base.batch_queue,
+        definition="",
+        spot=asked.spot,
+        queue_budget_s=asked.queue_budget_s,
+        deadline=_deadline(now, asked.queue_budget_s + waves * limits.attempt_s),
+        owner=asked.owner,
+        arrays=tuple(_arrays(sweep.sweep_id, asked.number, len(wanted))),
+        **_amounts(needs, limits, bound, len(wanted)),
+    )
+    return BatchPlan(
+        sweep=sweep,
+        image=image,
+        wanted=tuple(wanted),
+        record=record,
+        bound=bound,
+        shortened_from_s=wanted_s if limits.timeout_s < wanted_s else None,
+        spent=asked.spent,
+    )
+
+
+def _image_of(base: BaseStack, sweep: SweepRequest) -> str:
+    """The image, by digest. Raises UsageError for a sweep that Batch cannot run."""
     require_batch(base)
     run = sweep.run
     if run.image is None or run.snapshot is None:
@@ -86,53 +155,26 @@ def plan_batch(  # noqa: PLR0913 -- what is asked of Batch
         raise UsageError(
             "A sweep on AWS Batch has no GPUs yet.", hint="Run it with --on ec2, point by point."
         )
+    return run.image.id
+
+
+def _needs_of(run: Request) -> Needs:
     vcpus = max(math.ceil(run.cpus or 1), 1)
     memory_mib = math.ceil(run.memory_bytes / 2**20) if run.memory_bytes else MEMORY_MIB_A_VCPU * vcpus
-    types, most_vcpus = _environment(aws, base, spot=spot)
-    if vcpus > most_vcpus:
-        raise UsageError(
-            f"No point can have {vcpus} processors: all of the sweep may have {most_vcpus}.",
-            hint="Allow more: dayfly cloud up --batch-max-vcpus",
-        )
-    bound = _find_bound(aws, types, environ, spot=spot, vcpus=vcpus, memory_bytes=memory_mib << 20)
-    asked_s = run.timeout_s or DEFAULT_TIMEOUT_S
-    beside_s = run.grace_s + SAVE_MARGIN_S
-    timeout_s = asked_s
-    if sweep.max_cost is not None:
-        timeout_s = timeout_within(
-            sweep.max_cost, bound, points=len(wanted), timeout_s=asked_s, beside_s=beside_s
-        )
-    attempt_s = timeout_s + beside_s
-    now = aws.now()
-    waves = math.ceil(len(wanted) * vcpus / most_vcpus)
-    record = BatchSubmission(
-        sweep_id=sweep.sweep_id,
-        number=number,
-        created=now,
-        project=base.project,
-        region=base.region,
-        queue=base.batch_spot_queue if spot else base.batch_queue,
-        definition="",
-        spot=spot,
-        vcpus=vcpus,
-        memory_mib=memory_mib,
-        timeout_s=timeout_s,
-        attempt_s=attempt_s,
-        queue_budget_s=queue_budget_s,
-        deadline=_deadline(now, queue_budget_s + waves * attempt_s),
-        price_per_hour=bound.per_hour if bound else None,
-        most_cost=most_cost(bound, len(wanted), attempt_s) if bound else None,
-        owner=owner,
-        arrays=tuple(_arrays(sweep.sweep_id, number, len(wanted))),
-    )
-    return BatchPlan(
-        sweep=sweep,
-        image=run.image.id,
-        wanted=tuple(wanted),
-        record=record,
-        bound=bound,
-        shortened_from_s=asked_s if timeout_s < asked_s else None,
-    )
+    return Needs(vcpus=vcpus, memory_mib=memory_mib)
+
+
+def _amounts(needs: Needs, limits: Limits, bound: PriceBound | None, points: int) -> dict[str, Any]:
+    """What a record has of time and money."""
+    return {
+        "vcpus": needs.vcpus,
+        "memory_mib": needs.memory_mib,
+        "timeout_s": limits.timeout_s,
+        "attempt_s": limits.attempt_s,
+        "attempts": limits.attempts,
+        "price_per_hour": bound.per_hour if bound else None,
+        "most_cost": most_cost(bound, points * limits.attempts, limits.attempt_s) if bound else None,
+    }
 
 
 def _deadline(now: datetime, seconds: float) -> datetime:
@@ -167,21 +209,10 @@ def _environment(aws: Aws, base: BaseStack, *, spot: bool) -> tuple[tuple[str, .
     return tuple(resources.get("instanceTypes", ())), int(resources.get("maxvCpus", 0))
 
 
-def _find_bound(  # noqa: PLR0913 -- what a point needs
-    aws: Aws,
-    types: Sequence[str],
-    environ: Mapping[str, str],
-    *,
-    spot: bool,
-    vcpus: int,
-    memory_bytes: int,
+def _find_bound(
+    aws: Aws, types: Sequence[str], environ: Mapping[str, str], needs: Needs, *, spot: bool
 ) -> PriceBound | None:
     cache = open_cache(aws, environ)
     found = load_spot_prices(aws, cache).prices() if spot else load_prices(aws, cache)
     known = load_instance_types(aws, cache)
-    return price_bound(types, known, found, vcpus=vcpus, memory_bytes=memory_bytes)
-
-
-def dollars_at_most(plan: BatchPlan) -> Decimal | None:
-    """What the submission can cost when every point takes all of its time; None where no price is known."""
-    return plan.record.most_cost
+    return price_bound(types, known, found, vcpus=needs.vcpus, memory_bytes=needs.memory_mib << 20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dayfly.aws.account import aws_project_name, open_project_aws
 from dayfly.aws.base import BaseStack, load_base
-from dayfly.aws.batch import settle_sweep, stop_sweep, submit_sweep
-from dayfly.aws.batch_plan import require_batch
+from dayfly.aws.batch import plan_sweep_submission, settle_sweep, stop_sweep, submit_sweep
+from dayfly.aws.batch_plan import BatchPlan, require_batch
 from dayfly.aws.client import Aws
 from dayfly.aws.image_records import load_image_record
 from dayfly.backends.asked import Asked
@@ -27,9 +27,10 @@ from dayfly.errors import AwsError, DayflyError, UsageError
 from dayfly.project.load import Project, load_project
 from dayfly.runs import layout
 from dayfly.runs.asker import user_name
+from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.model import parse_model
 from dayfly.runs.store import Store
-from dayfly.runs.sweep import SweepRequest, decode_points
+from dayfly.runs.sweep import Point, SweepRequest, decode_points
 
 ASK_EVERY_S = 20.0
 """Between two questions to Batch; what the points do is read from the store, as often as one likes."""
@@ -103,16 +104,70 @@ class BatchExecution:
 
 def end_batch(store: Store, sweep_id: str, environ: Mapping[str, str]) -> None:
     """End a sweep on Batch: what waits there never begins. Raises AwsError and StoreError."""
-    project = load_project(Path.cwd(), environ)
-    aws = open_project_aws(project)
-    stop_sweep(aws, load_base(aws, aws_project_name(project)), store, sweep_id, by=user_name())
+    _, aws, base = _open_place(environ)
+    stop_sweep(aws, base, store, sweep_id, by=user_name())
 
 
-def start_batch(store: Store, sweep_id: str, environ: Mapping[str, str]) -> BatchExecution:
-    """Submit the open points of a sweep that the store has. Raises AwsError, StoreError and UsageError."""
+def plan_on_batch(  # noqa: PLR0913 -- a sweep, and where it goes
+    target: BatchTarget,
+    sweep: SweepRequest,
+    points: Sequence[Point],
+    again: Collection[int] = (),
+    *,
+    spot: bool,
+    environ: Mapping[str, str],
+) -> BatchPlan | None:
+    """What would be submitted of a sweep, priced; None when nothing is open. Nothing is made.
+
+    `again` are settled points that are to be run once more. Raises AwsError, StoreError and UsageError.
+    """
+    return plan_sweep_submission(
+        target.aws,
+        target.base,
+        target.store,
+        sweep,
+        points,
+        again,
+        spot=spot,
+        environ=environ,
+        owner=user_name(),
+    )
+
+
+def plan_retry(
+    store: Store,
+    sweep: SweepRequest,
+    points: Sequence[Point],
+    again: Collection[int],
+    environ: Mapping[str, str],
+) -> BatchPlan | None:
+    """What going on with a sweep would submit, on the machines that it had before. Raises as the above."""
+    project, aws, base = _open_place(environ)
+    target = BatchTarget(aws=aws, base=base, store=store)
+    spot = _spot_of(store, sweep.sweep_id, project)
+    return plan_on_batch(target, sweep, points, again, spot=spot, environ=environ)
+
+
+def _open_place(environ: Mapping[str, str]) -> tuple[Project, Aws, BaseStack]:
     project = load_project(Path.cwd(), environ)
     aws = open_project_aws(project)
-    base = load_base(aws, aws_project_name(project))
+    return project, aws, load_base(aws, aws_project_name(project))
+
+
+def _spot_of(store: Store, sweep_id: str, project: Project) -> bool:
+    """Whether the sweep was last submitted to spot machines; before that, what the project says."""
+    before = load_submissions(store, sweep_id)
+    return before[-1].spot if before else project.settings.spot
+
+
+def start_batch(
+    store: Store, sweep_id: str, environ: Mapping[str, str], *, spot: bool | None = None
+) -> BatchExecution:
+    """Submit the open points of a sweep that the store has; `spot` is None for machines as it had before.
+
+    Raises AwsError, StoreError and UsageError.
+    """
+    project, aws, base = _open_place(environ)
     key, points = layout.sweep_key(sweep_id, layout.SWEEP), layout.sweep_key(sweep_id, layout.POINTS)
     content, lines = store.get(key), store.get(points)
     if content is None or lines is None:
@@ -123,7 +178,7 @@ def start_batch(store: Store, sweep_id: str, environ: Mapping[str, str]) -> Batc
         store,
         parse_model(SweepRequest, content, key),
         list(decode_points(lines)),
-        spot=project.settings.spot,
+        spot=_spot_of(store, sweep_id, project) if spot is None else spot,
         environ=environ,
         owner=user_name(),
     )

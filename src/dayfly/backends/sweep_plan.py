@@ -23,6 +23,8 @@ from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, base_identity, canonical, encode_points
 
 if TYPE_CHECKING:
+    from dayfly.aws.batch_plan import BatchPlan
+    from dayfly.backends.batch_target import BatchTarget
     from dayfly.backends.ec2_target import Ec2Target
 
 _MOST_RETRIES = 10
@@ -80,6 +82,8 @@ class SweepPlan:
     """The sweep with these points that is in the store already."""
     forced: bool = False
     """Whether it is to be another one even if there is one with these points."""
+    batch: BatchPlan | None = None
+    """What would be submitted to AWS Batch, and for how much; None elsewhere, and where nothing is open."""
 
     @property
     def there(self) -> Counter[str]:
@@ -122,11 +126,24 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
         asked=drawn[0].asked,
     )
     store = open_store(submission)
-    return (
-        replace(plan, forced=True)
-        if wish.force
-        else _with_earlier(plan, find_earlier(store, sweep.base, now=now))
-    )
+    if wish.force:
+        plan = replace(plan, forced=True)
+    else:
+        plan = _with_earlier(plan, find_earlier(store, sweep.base, now=now))
+    if submission.batch is None:
+        return plan
+    return _on_batch(plan, submission.batch, environ, spot=project.settings.spot)
+
+
+def _on_batch(plan: SweepPlan, target: BatchTarget, environ: Mapping[str, str], *, spot: bool) -> SweepPlan:
+    """The plan with what would be submitted; a sweep that is new keeps the bound of its points' price."""
+    from dayfly.backends.batch import plan_on_batch
+
+    found = plan_on_batch(target, plan.sweep, plan.points, spot=spot, environ=environ)
+    if found is None or plan.continues is not None:
+        return replace(plan, batch=found)
+    priced = plan.sweep.model_copy(update={"price_per_hour": found.record.price_per_hour})
+    return replace(plan, batch=found, sweep=priced)
 
 
 def _check_wish(wish: SweepWish) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from dayfly.backends.processes import Execution
 from dayfly.backends.sweep_creation import create_sweep, let_go_on, pool_alive
@@ -59,8 +60,11 @@ def wait_until_taken_up(begun: Begun) -> None:
     process.leave()
 
 
-def pool_for(backend: str) -> StartPool:
-    """What works on the sweeps of a backend. Raises UsageError for one that has none."""
+def pool_for(backend: str, *, spot: bool | None = None) -> StartPool:
+    """What works on the sweeps of a backend. Raises UsageError for one that has none.
+
+    `spot` is of machines in AWS; None: as the sweep had them before.
+    """
     if backend in {"local", "docker"}:
         from dayfly.backends.pool import start_pool
 
@@ -68,5 +72,5 @@ def pool_for(backend: str) -> StartPool:
     if backend == "batch":
         from dayfly.backends.batch import start_batch
 
-        return start_batch
+        return partial(start_batch, spot=spot)
     raise UsageError(f"A sweep cannot run on {backend}.", why="Sweeps run on: local, docker, batch.")

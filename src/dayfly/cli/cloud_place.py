@@ -64,13 +64,19 @@ def find_place(project: Project) -> CloudPlace | None:
 
 def agree(machine: MachineSource, *, yes: bool) -> None:
     """Where it is unknown what a machine costs, somebody must say yes. Raises UsageError where nobody can."""
-    if yes or machine.price_per_hour is not None:
+    if machine.price_per_hour is None:
+        what = f"What a {machine.instance_type} costs is unknown: AWS's price list could not be read."
+        agree_unpriced(what, "Make it nevertheless", yes=yes)
+
+
+def agree_unpriced(what: str, go_on: str, *, yes: bool) -> None:
+    """Somebody must say yes to what has no known price. Raises UsageError where nobody can be asked."""
+    if yes:
         return
-    what = f"What a {machine.instance_type} costs is unknown: AWS's price list could not be read."
     if not sys.stdin.isatty():
-        raise UsageError(what, hint="Make it nevertheless with: --yes")
+        raise UsageError(what, hint=f"{go_on} with: --yes")
     to_stderr(what)
-    typer.confirm("Make it nevertheless?", abort=True, err=True)
+    typer.confirm(f"{go_on}?", abort=True, err=True)
 
 
 def machine_lines(request: TaskRequest, why: str) -> list[tuple[str, str]]:

@@ -17,15 +17,16 @@ from dayfly.cli.streams import replace_broken_streams
 from dayfly.cli.sweep_names import SweepArgument, find_sweep
 from dayfly.cli.text import to_stderr
 from dayfly.runs.state import State
+from dayfly.runs.sweep_states import SETTLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dayfly.backends.asked import BackendName
     from dayfly.backends.creation import Submission
     from dayfly.backends.sweep_plan import SweepPlan
     from dayfly.backends.sweep_start import Begun
-    from dayfly.backends.sweep_view import Sweep
+    from dayfly.backends.sweep_view import Overview, Sweep
     from dayfly.runs.store import Store
 
 
@@ -130,13 +131,15 @@ def _backend(on: str) -> BackendName:
 
 def _begin(plan: SweepPlan, store: Store, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
     from dayfly.backends.sweep_start import begin_sweep, pool_for
+    from dayfly.cli.batch_plan import agree_to_batch
     from dayfly.cli.signals import end_by_signals
 
     end_by_signals()  # until the watching begins
-    del yes  # asked about in AWS only
     tell = (lambda _: None) if quiet or as_json else to_stderr
     tell_plan(plan, tell)
-    begun = begin_sweep(store, plan, os.environ, pool_for(plan.sweep.run.backend))
+    agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json)
+    spot = plan.batch.record.spot if plan.batch is not None else None
+    begun = begin_sweep(store, plan, os.environ, pool_for(plan.sweep.run.backend, spot=spot))
     _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
 
 
@@ -217,6 +220,7 @@ def retry(
     detach: options.DetachOption = False,
     quiet: options.QuietOption = False,
     as_json: options.EventsOption = False,
+    yes: options.YesOption = False,
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
@@ -234,11 +238,25 @@ def retry(
     chosen = [index] if index is not None else []
     if failed:
         chosen += [i for i, s in enumerate(overview.states) if s in {State.FAILED, State.TIMED_OUT}]
+    if sweep_.request.run.backend == "batch":
+        _agree_to_retry(sweep_, overview, chosen, yes=yes, quiet=quiet or as_json)
     asked = sweep_.retry(chosen)
     if not (quiet or as_json):
         to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
     begun = go_on(sweep_, os.environ, pool_for(sweep_.request.run.backend))
     _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+
+
+def _agree_to_retry(
+    sweep_: Sweep, overview: Overview, chosen: Sequence[int], *, yes: bool, quiet: bool
+) -> None:
+    """Say what would be submitted to AWS Batch; nobody has been asked for anything until then."""
+    from dayfly.backends.batch import plan_retry
+    from dayfly.cli.batch_plan import agree_to_batch
+
+    again = [index for index in chosen if overview.states[index] in SETTLED]
+    plan = plan_retry(sweep_.store, sweep_.request, sweep_.points, again, os.environ)
+    agree_to_batch(plan, yes=yes, quiet=quiet)
 
 
 def _tell_changed(sweep_: Sweep) -> None:

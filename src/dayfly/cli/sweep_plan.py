@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dayfly.cli.batch_plan import batch_facts, batch_lines
 from dayfly.cli.sweep_text import describe_parameters
 from dayfly.cli.text import format_duration
 from dayfly.runs.sweep_states import open_points
@@ -45,6 +46,7 @@ def _facts(plan: SweepPlan) -> dict[str, Any]:
         "there": dict(plan.there),
         "to_run": _to_run(plan),
         "equal": plan.asked - len(plan.points),
+        "batch": batch_facts(plan.batch),
         "points": [{"parameters": point.parameters, "run": point.run} for point in plan.points],
     }
 
@@ -64,9 +66,13 @@ def _lines(plan: SweepPlan) -> Iterator[tuple[str, str]]:
         yield "goes on", f"with {sweep.sweep_id}, which has these points"
     for sweep_id, number in plan.there.items():
         yield "there", f"{number:,}, in {sweep_id}"
-    yield "jobs", str(sweep.jobs) if sweep.jobs else "as many as cores and memory bear"
+    if run.backend != "batch":
+        yield "jobs", str(sweep.jobs) if sweep.jobs else "as many as cores and memory bear"
     if run.snapshot is not None:
         yield "commit", (run.snapshot.base or run.snapshot.commit)[:12]
     if run.image is not None:
         yield "image", run.image.tag
-    yield "timeout", "none" if run.timeout_s is None else f"{format_duration(run.timeout_s)} a run"
+    if plan.batch is not None:
+        yield from batch_lines(plan.batch)
+    elif run.backend != "batch":
+        yield "timeout", "none" if run.timeout_s is None else f"{format_duration(run.timeout_s)} a run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime
 from dayfly.runs import layout
 from dayfly.runs.model import Model, parse_model
 from dayfly.runs.store import Store
-from dayfly.runs.sweep_batch import BATCH
+from dayfly.runs.sweep_batch import BATCH, WIDTH, children_key, decode_child
 
 
 class ArrayJob(Model):
@@ -49,11 +50,14 @@ class BatchSubmission(Model):
     """The notebooks' time."""
     attempt_s: float
     """After so long Batch ends an attempt."""
+    attempts: int = 3
+    """How often Batch may begin a point."""
     queue_budget_s: float
     deadline: AwareDatetime
     price_per_hour: Decimal | None = None
     """The dearest that one point can cost; None where no price was known."""
     most_cost: Decimal | None = None
+    """Dollars when every point takes all of its time, as often as it may."""
     owner: str = ""
     arrays: tuple[ArrayJob, ...]
 
@@ -73,3 +77,12 @@ def load_submissions(store: Store, sweep_id: str) -> list[BatchSubmission]:
     keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith(".json"))
     found = ((key, store.get(key)) for key in keys)
     return [parse_model(BatchSubmission, content, key) for key, content in found if content is not None]
+
+
+def children_of(store: Store, record: BatchSubmission, array: ArrayJob) -> Iterator[tuple[int, int]]:
+    """The points of an array job, each with the number of its first attempt there."""
+    start, end = array.first * WIDTH, (array.first + array.size) * WIDTH
+    found = store.get_range(children_key(record.sweep_id, record.number), start, end)
+    for at in range(0, len(found), WIDTH):
+        child = decode_child(found[at : at + WIDTH])
+        yield child.index, child.attempt

@@ -1,0 +1,108 @@
+"""`dayfly sweep --on batch` and its kin as they are typed: what is said and asked before points are submitted.
+
+Nothing runs: the machines of the emulated Batch find no capacity.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dayfly.aws.client import Aws
+from dayfly.backends.sweep_view import Sweep
+from dayfly.rehearsal.emulator import Emulator
+from dayfly.runs import layout
+from dayfly.runs.batch_record import load_submissions
+from dayfly.runs.store import Store
+from tests.cloud.stacks import base_stack
+from tests.cloud.submissions import CloudProject, make_project
+
+SWEEP = ("sweep", "nb.ipynb", "--on", "batch", "-p", "count=1..4", "--timeout", "1h")
+
+
+@pytest.fixture
+def project(tmp_path: Path, aws: Aws, emulator: Emulator) -> CloudProject:
+    """A project that is ready for sweeps on Batch."""
+    base = base_stack(aws, Batch="true")
+    emulator.no_capacity()
+    return make_project(tmp_path, aws, base, emulator)
+
+
+@pytest.fixture
+def unpriced(project: CloudProject, emulator: Emulator) -> CloudProject:
+    """One whose prices cannot be had."""
+    emulator.fault("pricing:GetProducts", kind="fail", times=-1)
+    return project
+
+
+def submit(project: CloudProject, *more: str) -> Sweep:
+    """Begin a sweep and leave it."""
+    return Sweep(project.cli(*SWEEP, "--detach", *more).out.strip(), project.store)
+
+
+def sweeps_in(store: Store) -> list[str]:
+    return [entry.key for entry in store.list(layout.SWEEPS)]
+
+
+def test_what_is_submitted_is_said_before(project: CloudProject) -> None:
+    said = project.cli(*SWEEP, "--detach", "--cpus", "2").err
+    lines = {line[:10].strip(): line[11:] for line in said.splitlines()}
+    assert lines["submits"] == "4 points in 1 job"
+    assert lines["a point"] == "2 vCPUs, 3,600 MiB"
+    assert lines["queue"] == "dayfly-rehearsal in us-east-1, on demand"
+    assert lines["timeout"] == "1h 00m a run"
+    assert lines["attempts"].startswith("3 a point at most")
+    assert "(in " in lines["gone by"]
+    assert lines["cost"].startswith("at most $")
+    assert "/h a point at most" in lines["cost"]
+
+
+def test_a_cost_that_shortens_the_time_says_so_and_from_what(project: CloudProject) -> None:
+    said = project.cli(*SWEEP, "--dry-run", "--timeout", "8h", "--max-cost", "0.30").out
+    assert "in place of 8h 00m: --max-cost pays for no more" in said
+    assert "1 a point at most, in place of 3: --max-cost pays for no more" in said
+
+
+def test_a_dry_run_tells_the_same_to_programs_and_makes_nothing(project: CloudProject) -> None:
+    facts = json.loads(project.cli(*SWEEP, "--dry-run", "--json", "--spot").out)
+    batch = facts["batch"]
+    assert (batch["points"], batch["array_jobs"], batch["spot"]) == (4, 1, True)
+    assert batch["queue"] == project.base.batch_spot_queue
+    assert float(batch["at_most_dollars"]) > float(batch["price_per_hour"]) > 0
+    assert facts["request"]["price_per_hour"] == batch["price_per_hour"]
+    assert sweeps_in(project.store) == []
+    assert not project.emulator.requests(service="batch", operation="SubmitJob")
+
+
+def test_spot_that_was_asked_for_is_what_is_submitted_and_retried(project: CloudProject) -> None:
+    sweep = submit(project, "--spot")
+    project.cli("stop", sweep.sweep_id, code=None)
+    project.cli("retry", sweep.sweep_id, "--detach")
+    queues = [one.queue for one in load_submissions(project.store, sweep.sweep_id)]
+    assert queues == [project.base.batch_spot_queue] * 2
+
+
+def test_without_a_price_somebody_must_say_yes_and_until_then_nothing_is_there(
+    unpriced: CloudProject,
+) -> None:
+    refused = unpriced.cli(*SWEEP, "--detach", code=2)
+    assert "costs is unknown" in refused.err
+    assert "--yes" in refused.err
+    assert sweeps_in(unpriced.store) == []
+    sweep = submit(unpriced, "--yes")
+    [record] = load_submissions(unpriced.store, sweep.sweep_id)
+    assert record.most_cost is None
+    assert sweep.request.price_per_hour is None
+
+
+def test_going_on_without_a_price_needs_a_yes_as_well(unpriced: CloudProject) -> None:
+    sweep = submit(unpriced, "--yes")
+    unpriced.cli("stop", sweep.sweep_id, code=None)
+    refused = unpriced.cli("retry", sweep.sweep_id, "--detach", code=2)
+    assert "--yes" in refused.err
+    assert len(load_submissions(unpriced.store, sweep.sweep_id)) == 1
+    said = unpriced.cli("retry", sweep.sweep_id, "--detach", "--yes").err
+    assert "4 points in 1 job" in said
+    assert len(load_submissions(unpriced.store, sweep.sweep_id)) == 2
