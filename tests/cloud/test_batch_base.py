@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dayfly.aws.base import load_base
+from dayfly.aws.batch import RETRIED
+from dayfly.aws.batch_cost import MOST_ATTEMPTS
 from dayfly.aws.client import Aws
 from tests.cloud.stacks import PROJECT, base_stack
 
@@ -26,7 +28,5 @@ def test_with_batch_there_are_two_queues_that_scale_to_zero(aws: Aws) -> None:
         assert one["tags"] == {"dayfly:project": PROJECT, "dayfly:task": "sweep"}
     [model] = aws.batch.describe_job_definitions(jobDefinitions=[base.batch_job_definition])["jobDefinitions"]
     assert model["containerProperties"]["jobRoleArn"] == base.batch_job_role_arn
-    assert model["retryStrategy"]["evaluateOnExit"] == [
-        {"onStatusReason": "Host EC2*", "action": "RETRY"},
-        {"onReason": "*", "action": "EXIT"},
-    ]
+    assert model["retryStrategy"]["evaluateOnExit"] == list(RETRIED), "submissions say the same"
+    assert model["retryStrategy"]["attempts"] == MOST_ATTEMPTS

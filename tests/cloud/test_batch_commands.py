@@ -1,4 +1,4 @@
-"""`dayfly sweep --on batch` and its kin as they are typed: what is said and asked before points are submitted.
+"""`dayfly sweep --on batch` and its kin as they are typed: what is said and asked before they submit points.
 
 Nothing runs: the machines of the emulated Batch find no capacity.
 """

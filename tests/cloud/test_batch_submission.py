@@ -29,7 +29,10 @@ from dayfly.errors import AwsError, RunConflictError, UsageError
 from dayfly.rehearsal.emulator import ACCOUNT, Emulator
 from dayfly.runs import layout
 from dayfly.runs.batch_record import load_submissions
+from dayfly.runs.ids import child_id
 from dayfly.runs.request import ContainerUser, ImageSource, PythonEnvironment, Request, SnapshotSource
+from dayfly.runs.state import State
+from dayfly.runs.status import put_status
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
 from dayfly.runs.sweep_batch import children_key
@@ -231,6 +234,47 @@ def test_a_cost_that_is_capped_shortens_the_notebooks_time(aws: Aws, base: BaseS
     assert load_submissions(store, SWEEP) == [], "a plan makes nothing"
     with pytest.raises(UsageError, match="too little"):
         submit_sweep(aws, base, store, sweep.model_copy(update={"max_cost": 0.01}), points, environ={})
+
+
+def test_a_cap_holds_over_all_submissions_of_a_sweep(aws: Aws, base: BaseStack, store: Store) -> None:
+    sweep, points = a_sweep(store, 100, max_cost=2.0)
+    first = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert first is not None
+    stop_sweep(aws, base, store, SWEEP)
+    for index in range(50):  # lost: nothing tells how long they ran
+        put_status(store, child_id(SWEEP, index, 100), State.LOST, aws.now())
+    again = plan_sweep_submission(aws, base, store, sweep, points, environ={})
+    assert again is not None
+    assert first.price_per_hour is not None
+    lost = float(first.price_per_hour) * 50 * first.attempt_s / 3600
+    assert float(again.spent) == pytest.approx(lost, rel=0.01)
+    assert again.record.most_cost is not None
+    assert again.spent + again.record.most_cost <= 2
+    assert again.record.timeout_s < first.timeout_s
+
+
+def test_when_the_cap_is_spent_nothing_more_is_submitted(
+    aws: Aws, base: BaseStack, store: Store, emulator: Emulator
+) -> None:
+    sweep, points = a_sweep(store, 100, max_cost=2.0)
+    first = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert first is not None
+    stop_sweep(aws, base, store, SWEEP)
+    for index in range(100):
+        for attempt in (1, 2, 3):  # Batch began each again, as often as it may
+            put_status(store, child_id(SWEEP, index, 100, attempt), State.LOST, aws.now())
+    with pytest.raises(UsageError, match="Nothing is left of --max-cost 2"):
+        submit_sweep(aws, base, store, sweep, points, environ={})
+    assert len(emulator.requests(service="batch", operation="SubmitJob")) == 1
+
+
+def test_batch_is_told_how_often_it_may_repeat(aws: Aws, base: BaseStack, store: Store) -> None:
+    sweep, points = a_sweep(store, 100, max_cost=2.0)
+    capped = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert capped is not None
+    assert capped.attempts == 1
+    [job] = aws.batch.describe_jobs(jobs=[capped.arrays[0].job_id])["jobs"]
+    assert job["retryStrategy"]["attempts"] == 1
 
 
 def test_without_batch_the_command_that_adds_it_is_named(aws: Aws, emulator: Emulator) -> None:

@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.batch_deadline import REASON, aim_sweep, arm_sweep
 from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
+from dayfly.aws.batch_spent import spent_on
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import disarm_deadline
 from dayfly.aws.names import PROJECT_TAG
@@ -97,6 +99,7 @@ def plan_sweep_submission(  # noqa: PLR0913, PLR0917 -- what Batch is asked
         number=_next_number(store, sweep.sweep_id, records, aws.now()),
         queue_budget_s=queue_budget_s,
         owner=owner,
+        spent=_spent(store, sweep, found, aws.now()),
     )
     return plan_batch(aws, base, sweep, wanted, wish, environ=environ)
 
@@ -141,6 +144,13 @@ def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
             hint=f"See how it goes: dayfly show {sweep.sweep_id}",
         )
     return _apply(aws, base, store, plan, definition)
+
+
+def _spent(store: Store, sweep: SweepRequest, followed: Sequence[ArrayStatus], now: datetime) -> Decimal:
+    """Dollars of before; nobody counts them where there is no limit."""
+    if sweep.max_cost is None or not followed:
+        return Decimal(0)
+    return spent_on(store, sweep.sweep_id, sweep.count, followed, now=now)
 
 
 def _next_number(store: Store, sweep_id: str, records: Sequence[BatchSubmission], now: datetime) -> int:

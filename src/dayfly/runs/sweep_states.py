@@ -56,16 +56,21 @@ def list_attempts(
     moment = now or datetime.now(UTC)
     newest: dict[int, tuple[int, Entry]] = {}
     settled: Counter[int] = Counter()
-    for entry in _entries_of(store, sweep_id):
-        named = ids.sweep_of(_id_of(entry))
-        if named is None or named[1] >= count:
-            continue
-        _, index, number = named
+    for index, number, _, entry in attempt_entries(store, sweep_id, count):
         if state_of_size(entry.size) in SETTLED:
             settled[index] += 1
         if index not in newest or number > newest[index][0]:
             newest[index] = (number, entry)
     return {index: _attempt(store, *newest[index], settled[index], moment) for index in sorted(newest)}
+
+
+def attempt_entries(store: Store, sweep_id: str, count: int) -> Iterator[tuple[int, int, str, Entry]]:
+    """Every attempt at every point: index, number, run id, and its status object as a listing has it."""
+    for entry in _entries_of(store, sweep_id):
+        run_id = _id_of(entry)
+        named = ids.sweep_of(run_id)
+        if named is not None and named[1] < count:
+            yield named[1], named[2], run_id, entry
 
 
 def _attempt(store: Store, number: int, entry: Entry, settled: int, now: datetime) -> Attempt:

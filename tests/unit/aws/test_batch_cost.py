@@ -7,7 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from dayfly.aws.batch_cost import PriceBound, most_cost, price_bound, timeout_within
+from dayfly.aws.batch_cost import (
+    MOST_ATTEMPTS,
+    PriceBound,
+    limits_within,
+    most_cost,
+    price_bound,
+    timeout_within,
+)
 from dayfly.aws.instance_types import InstanceType
 from dayfly.aws.prices import Price
 from dayfly.errors import UsageError
@@ -75,3 +82,30 @@ def test_a_cap_that_pays_for_saving_only_is_refused_with_what_would_do() -> None
 def test_a_cap_without_prices_is_refused() -> None:
     with pytest.raises(UsageError):
         timeout_within(5.0, None, points=10, timeout_s=3600.0, beside_s=310.0)
+
+
+def test_without_a_cap_batch_may_repeat_as_often_as_its_definition_says() -> None:
+    limits = limits_within(None, BOUND, points=10, timeout_s=3290.0, beside_s=310.0)
+    assert (limits.attempts, limits.timeout_s, limits.attempt_s) == (MOST_ATTEMPTS, 3290.0, 3600.0)
+
+
+@pytest.mark.parametrize(("cap", "attempts"), [(1.79, 2), (1.80, 3), (0.60, 1), (0.59, 1)])
+def test_a_cap_gives_up_repetitions_before_it_shortens_the_time(cap: float, attempts: int) -> None:
+    """Ten points of an hour at six cents are 60 cents a time."""
+    limits = limits_within(cap, BOUND, points=10, timeout_s=3290.0, beside_s=310.0)
+    assert limits.attempts == attempts
+    assert (limits.timeout_s == 3290.0) == (cap >= 0.6)
+    assert most_cost(BOUND, 10 * attempts, limits.attempt_s) <= Decimal(str(cap))
+
+
+def test_what_was_spent_before_is_taken_from_the_cap() -> None:
+    limits = limits_within(1.80, BOUND, points=10, timeout_s=3290.0, beside_s=310.0, spent=Decimal("0.60"))
+    assert limits.attempts == 2
+
+
+def test_when_nothing_is_left_it_says_what_was_spent_and_what_to_do() -> None:
+    with pytest.raises(UsageError) as refused:
+        limits_within(1.0, BOUND, points=1, timeout_s=60.0, beside_s=310.0, spent=Decimal("1.02"))
+    assert "Nothing is left of --max-cost 1" in refused.value.what
+    assert "$1.02" in refused.value.why
+    assert "higher --max-cost" in refused.value.hint

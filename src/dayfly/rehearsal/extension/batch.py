@@ -196,6 +196,7 @@ def _said(job: Job) -> Body:
         "attempts": job.attempts,
         "tags": job.asked.get("tags") or {},
         "timeout": job.asked.get("timeout") or job.definition.get("timeout") or {},
+        "retryStrategy": job.retry,
         "isTerminated": job.terminated,
     }
     if job.reason:
