@@ -13,6 +13,7 @@ from dayfly.backends.asked import STANDARD_INPUT, Asked
 from dayfly.backends.creation import Submission
 from dayfly.backends.submission import plan_submission
 from dayfly.backends.sweep_earlier import Earlier, find_earlier, identities_of
+from dayfly.backends.sweep_limits import check_jobs, find_room
 from dayfly.backends.sweep_points import Drawing, Drawn, Grid, draw_points
 from dayfly.errors import UsageError
 from dayfly.project.load import Project
@@ -116,6 +117,8 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
         environ,
         now,
     )
+    if wish.jobs is not None and asked.backend != "batch":  # where Batch decides
+        check_jobs(min(wish.jobs, len(drawn[0].points)), find_room())
     sweep = _sweep_of(submission, wish, drawn[0])
     plan = SweepPlan(
         sweep=sweep,

@@ -119,6 +119,13 @@ class TestPlanning:
         with pytest.raises(UsageError):
             desk.plan("a=1,2", wish=wish)
 
+    def test_more_at_once_than_the_machine_can_hold_is_refused(self, desk: Desk) -> None:
+        """No more than there are points are ever at once, however many were asked for."""
+        assert desk.plan("a=1..3", wish={"jobs": 100_000}).sweep.jobs == 100_000
+        with pytest.raises(UsageError, match="cannot hold 100,000 runs at once"):
+            desk.plan("a=1..100000", wish={"jobs": 100_000})
+        assert list(desk.store.list("")) == []
+
     def test_the_sweep_is_in_the_store_whole(self, desk: Desk) -> None:
         sweep = desk.run("a=1,2", "b=shared", wish={"jobs": 3, "retries": 1})
         request = sweep.request
