@@ -5,7 +5,8 @@ seconds of processor time. Each contender runs every point with as many at once 
 turns, and must leave an executed notebook of each (`jupyter execute` as well: `--output`). dayfly records its
 events, checkpoints, receipts and results besides.
 
-The limit of the cores is what the notebook's own cells need, all of them, on cores that do nothing else.
+The limit of the cores is how long bare Python processes take, as many as runs at once, that do nothing but
+what the cells compute.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from benchmarks.environments import CACHE, Environment, load_environment
 
 _EXTRA = ("pandas", "matplotlib")
 _PRELOAD = ("pandas", "matplotlib.pyplot")
-_IMPORTS = "import time\n\nimport matplotlib.pyplot as plt\nimport numpy as np\nimport pandas as pd"
+_IMPORTS = "import matplotlib.pyplot as plt\nimport numpy as np\nimport pandas as pd"
+_BARE = """
+import sys, time
+
+for _ in range(int(sys.argv[1])):
+    end = time.process_time() + float(sys.argv[2])
+    while time.process_time() < end:
+        sum(range(10_000))
+"""
 _TABLE = """
 values = np.random.default_rng(seed).normal(size=500).cumsum()
 frame = pd.DataFrame({"day": range(500), "value": values})
@@ -37,6 +46,8 @@ frame.plot(x="day", y="value", title=f"seed {seed}")
 plt.show()
 """
 _COMPUTE = """
+import time
+
 end = time.process_time() + SECONDS
 while time.process_time() < end:
     sum(range(10_000))
@@ -78,6 +89,8 @@ class Sweep:
     points: int
     jobs: int
     folder: Path
+    preload: tuple[str, ...] = ()
+    """What the notebook imports, which dayfly is told."""
 
 
 def by_papermill(sweep: Sweep, environment: Environment) -> list[Path]:
@@ -108,7 +121,7 @@ def by_dayfly(sweep: Sweep, environment: Environment) -> list[Path]:
     """The pool of a sweep, with the modules that the notebook imports preloaded."""
     python, store = str(environment.scripts / "python"), str(sweep.folder / "store")
     numbers = [str(sweep.points), str(sweep.jobs)]
-    make = [python, "-c", _MAKE_SWEEP, store, str(sweep.notebook), *numbers, *_PRELOAD]
+    make = [python, "-c", _MAKE_SWEEP, store, str(sweep.notebook), *numbers, *sweep.preload]
     environ = _environ(environment)
     sweep_id = subprocess.run(make, env=environ, check=True, capture_output=True, text=True).stdout.strip()
     pool = [python, "-P", "-m", "dayfly.backends.pool_process", store, sweep_id]
@@ -132,10 +145,12 @@ def _environ(environment: Environment) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
 
 
-def measure(name: str, environment: Environment, notebook: Path, points: int, jobs: int) -> float:
+def measure(  # noqa: PLR0913, PLR0917 -- what a measurement is made of
+    name: str, environment: Environment, notebook: Path, points: int, jobs: int, preload: tuple[str, ...] = ()
+) -> float:
     """Return how long one contender takes, in s; every point's output must be there."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        sweep = Sweep(notebook=notebook, points=points, jobs=jobs, folder=Path(folder))
+        sweep = Sweep(notebook=notebook, points=points, jobs=jobs, folder=Path(folder), preload=preload)
         began = time.perf_counter()
         executed = CONTENDERS[name][1](sweep, environment)
         took_s = time.perf_counter() - began
@@ -148,7 +163,7 @@ def measure(name: str, environment: Environment, notebook: Path, points: int, jo
 
 def write_notebook(path: Path, *cells: str) -> None:
     """Write a notebook with one parameter, `seed`, and these cells."""
-    sources = ["seed = 0", _IMPORTS, *(cell.strip() for cell in cells)]
+    sources = ["seed = 0", *(cell.strip() for cell in cells)]
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content: list[dict[str, Any]] = [
         {
@@ -180,7 +195,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         notebook = Path(folder, "notebook.ipynb")
         if options.only != "compute":
-            write_notebook(notebook, _TABLE, _PLOT)
+            write_notebook(notebook, _IMPORTS, _TABLE, _PLOT)
             compare(notebook, environments, options)
         if options.only != "plot":
             write_notebook(notebook, _COMPUTE.replace("SECONDS", repr(options.seconds)))
@@ -191,11 +206,11 @@ def compare(notebook: Path, environments: dict[str, Environment], options: argpa
     """Measure all contenders by turns and print their medians."""
     taken: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for name, (environment, _) in CONTENDERS.items():  # warms caches up
-        measure(name, environments[environment], notebook, options.jobs, options.jobs)
+        measure(name, environments[environment], notebook, options.jobs, options.jobs, _PRELOAD)
     for _ in range(options.rounds):
         for name, (environment, _) in CONTENDERS.items():
             taken[name].append(
-                measure(name, environments[environment], notebook, options.points, options.jobs)
+                measure(name, environments[environment], notebook, options.points, options.jobs, _PRELOAD)
             )
     print(f"{options.points} points with pandas and a plot, {options.jobs} at once")
     for name, seconds in taken.items():
@@ -209,9 +224,24 @@ def compare(notebook: Path, environments: dict[str, Environment], options: argpa
         )
 
 
+def bare(environment: Environment, options: argparse.Namespace) -> float:
+    """Return how long processes take that do only what the cells compute, in s."""
+    each, left = divmod(options.points, options.jobs)
+    began = time.perf_counter()
+    processes = [
+        subprocess.Popen(
+            [environment.scripts / "python", "-c", _BARE, str(each + (n < left)), str(options.seconds)]
+        )
+        for n in range(options.jobs)
+    ]
+    for process in processes:
+        assert process.wait() == 0
+    return time.perf_counter() - began
+
+
 def compute(notebook: Path, environment: Environment, options: argparse.Namespace) -> None:
     """Measure how near dayfly comes to the limit of the cores."""
-    limit_s = options.points * options.seconds / options.jobs
+    limit_s = bare(environment, options)
     taken = [
         measure("dayfly", environment, notebook, options.points, options.jobs) for _ in range(options.rounds)
     ]

@@ -73,7 +73,7 @@ class TestDayflysLayer:
             "import dayfly.runner.session, dayfly.keeper.keep, dayfly.snapshot.unpack as u; print(u.__name__)"
         )
         assert run_in(docker, image, PYTHON, "-I", "-c", code) == "dayfly.snapshot.unpack"
-        code = "import dayfly.runner.parameters as p; print(p._load_translators().__name__)"
+        code = "import dayfly.runner.parameters as p; print(p.load_translators().__name__)"
         assert run_in(docker, image, PYTHON, "-I", "-c", code).endswith("translators")
 
     def test_is_invisible_to_the_users_python(self, docker: Docker, image: Image) -> None:

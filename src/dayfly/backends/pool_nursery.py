@@ -22,6 +22,7 @@ from dayfly.runner.facts import Facts
 from dayfly.runner.fork_server import Server
 from dayfly.runner.launch import start_process
 from dayfly.runner.main import Given
+from dayfly.runner.parameters import load_translators
 from dayfly.runner.signals import ENDING
 from dayfly.runner.warm import WarmKernels
 from dayfly.runs import layout
@@ -35,7 +36,6 @@ def import_runner() -> None:
     import importlib
 
     import nbformat
-    import papermill.translators
 
     importlib.import_module("dayfly.runner.entry")
     importlib.import_module("dayfly.keeper.heart")
@@ -43,7 +43,7 @@ def import_runner() -> None:
     importlib.import_module("obstore.store")
     importlib.import_module("obstore.exceptions")
     nbformat.v4.new_output("stream", text="")  # compiles the schema
-    papermill.translators.papermill_translators.find_translator("python3", "python")
+    load_translators()
 
 
 @contextmanager

@@ -211,6 +211,9 @@ def prepare(modules: list[str]) -> None:
     for module in _LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    TransformerManager().transform_cell("1\n")  # compiles the regular expressions of Python's tokens
     with _Watch() as watch:
         for module in modules:
             watch.load(module)

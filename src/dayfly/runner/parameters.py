@@ -56,7 +56,7 @@ def _cell(notebook: Notebook, source: str) -> Cell:
 
 
 def _source(parameters: Mapping[str, Any], kernel: str, language: str) -> str:
-    translators = _load_translators()
+    translators = load_translators()
     try:
         source: str = translators.translate_parameters(kernel, language, parameters, "Parameters")
     except Exception as error:  # papermill raises its own class, NotImplementedError and others
@@ -68,7 +68,7 @@ def _source(parameters: Mapping[str, Any], kernel: str, language: str) -> str:
     return source
 
 
-def _load_translators() -> Any:
+def load_translators() -> Any:
     """`papermill.translators` without `papermill/__init__.py`.
 
     The package imports everything it has (0.2 s, measured); the translators need two small
