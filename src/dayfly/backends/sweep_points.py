@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dayfly.backends.made_later import MadeLater
 from dayfly.backends.sweep_files import axes_of, read_grid, rows_of
 from dayfly.backends.sweep_values import MOST_POINTS, parse_pair
 from dayfly.errors import ParameterError, UsageError
+from dayfly.runner.inspection import TypedText
 from dayfly.runs.sweep import Point, canonical
 
 Check = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -81,10 +83,10 @@ def grid_from_flags(pairs: Sequence[str], file: Path | None) -> Grid:
                 hint=f"Give all its values at once: -p {name}=VALUE,VALUE",
             )
         given.add(name)
-        if isinstance(values, list):
-            axes[name] = values
-        else:
+        if isinstance(values, TypedText):
             shared[name] = values
+        else:
+            axes[name] = values
     return Grid(shared=shared, axes=axes, rows=grid.rows)
 
 
@@ -113,13 +115,14 @@ def _plain(value: Any) -> Any:
 def draw_points(grid: Grid, drawing: Drawing, check: Check) -> Drawn:
     """The points, in the order of the rows and then of the axes, the last axis fastest.
 
-    Each value is checked once, however many points have it. Raises UsageError for a grid without points or
-    with too many, and ParameterError for a value that is not right.
+    Each value is checked once, however many points have it; of an axis that is longer than a sweep may be,
+    those that are drawn. Raises UsageError for a grid without points or with too many, and ParameterError
+    for a value that is not right.
     """
     _check_grid(grid, drawing)
     checked = Grid(
         shared=check(grid.shared),
-        axes={name: [check({name: value})[name] for value in values] for name, values in grid.axes.items()},
+        axes={name: _checked(name, values, check) for name, values in grid.axes.items()},
         rows=None if grid.rows is None else [check(row) for row in grid.rows],
     )
     keys: dict[bytes, Point] = {}
@@ -129,6 +132,11 @@ def draw_points(grid: Grid, drawing: Drawing, check: Check) -> Drawn:
         keys.setdefault(_key(parameters), Point.model_construct(parameters=parameters, run=None))
     _key(checked.shared)
     return Drawn(shared=dict(checked.shared), names=checked.names, points=list(keys.values()), asked=asked)
+
+
+def _checked(name: str, values: Sequence[Any], check: Check) -> Sequence[Any]:
+    found = MadeLater(len(values), lambda place: check({name: values[place]})[name])
+    return list(found) if len(values) <= MOST_POINTS else found
 
 
 def _check_grid(grid: Grid, drawing: Drawing) -> None:

@@ -8,16 +8,19 @@ itself a list is written `[[1, 2], [3, 4]]`, or `[1, 2],[3, 4]`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from dayfly.backends.made_later import MadeLater
 from dayfly.backends.yaml_values import parse_scalar, parse_yaml
 from dayfly.errors import UsageError
 from dayfly.runner.inspection import TypedText
 
 MOST_POINTS = 1_000_000
 """What a sweep may have; more are refused before they are built."""
+_LONGEST_RANGE = 10**15
+"""What a sample may be drawn of."""
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
@@ -26,8 +29,8 @@ _LONGEST_NUMBER = 25
 _LARGEST_EXPONENT = 300
 
 
-def parse_pair(pair: str) -> tuple[str, TypedText | list[TypedText]]:
-    """Name and value of `-p name=value`; a list of values where there are several. Raises UsageError."""
+def parse_pair(pair: str) -> tuple[str, TypedText | Sequence[TypedText]]:
+    """Name and value of `-p name=value`; all its values where there are several. Raises UsageError."""
     name, equals, text = pair.partition("=")
     name = name.strip()
     if not equals or not name.isidentifier():
@@ -38,25 +41,29 @@ def parse_pair(pair: str) -> tuple[str, TypedText | list[TypedText]]:
     return name, parse_values(text, f"-p {pair}")
 
 
-def parse_values(text: str, where: str) -> TypedText | list[TypedText]:
-    """One value, or the list of several. Raises UsageError for what is neither."""
+def parse_values(text: str, where: str) -> TypedText | Sequence[TypedText]:
+    """One value, or several: a list, or a range that is too long for one. Raises UsageError for neither."""
     items = split_items(text)
     if len(items) == 1:
         stripped = text.strip()
-        if stripped.startswith("[") and isinstance(values := parse_yaml(stripped, where), list):
-            return [_typed(value) for value in values]
+        if stripped.startswith("[") and isinstance(listed := parse_yaml(stripped, where), list):
+            return [_typed(value) for value in listed]
         found = _RANGE.fullmatch(stripped)
-        return list(_range(found, where)) if found else TypedText(text, parse_scalar(text, where))
-    values = []
+        if found is None:
+            return TypedText(text, parse_scalar(text, where))
+        numbers = _range(found, where)
+        return list(numbers) if len(numbers) <= MOST_POINTS else numbers
+    values: list[TypedText] = []
     for item in items:
         if not item:
             raise UsageError(
                 f"{where} has an empty value.", hint="Empty text is written with quotes: -p 'a=\"\",x'"
             )
         found = _RANGE.fullmatch(item)
-        values.extend(_range(found, where) if found else [TypedText(item, parse_scalar(item, where))])
-        if len(values) > MOST_POINTS:
-            raise _too_long(where, len(values))
+        more = _range(found, where) if found else [TypedText(item, parse_scalar(item, where))]
+        if len(values) + len(more) > MOST_POINTS:
+            raise _too_long(where, len(values) + len(more))
+        values.extend(more)
     return values
 
 
@@ -90,8 +97,8 @@ def split_items(text: str) -> list[str]:
     return [*items, text[begin:].strip()]
 
 
-def _range(found: re.Match[str], where: str) -> Iterator[TypedText]:
-    """The numbers of a range, its end among them, exact in decimals."""
+def _range(found: re.Match[str], where: str) -> Sequence[TypedText]:
+    """The numbers of a range, its end among them, exact in decimals; none is made before it is needed."""
     if max(len(part or "") for part in found.groups()) > _LONGEST_NUMBER:
         raise UsageError(f"{where}: a number of the range {found[0]} is too long.")
     whole = all(part is None or _WHOLE.fullmatch(part) for part in found.groups())
@@ -109,10 +116,10 @@ def _range(found: re.Match[str], where: str) -> Iterator[TypedText]:
             f"{where}: the range {found[0]} has no values.",
             why="Its step is 0." if step == 0 else f"A step of {step} leads away from {last}.",
         )
-    count = (last - first) / step
-    if count >= MOST_POINTS:
-        raise _too_long(where, int(count) + 1)
-    return (_number(first + step * number, whole=whole) for number in range(int(count) + 1))
+    count = int((last - first) / step) + 1
+    if count > _LONGEST_RANGE:
+        raise _too_long(where, count)
+    return MadeLater(count, lambda place: _number(first + step * place, whole=whole))
 
 
 def _number(value: Decimal, *, whole: bool) -> TypedText:
@@ -122,4 +129,8 @@ def _number(value: Decimal, *, whole: bool) -> TypedText:
 
 
 def _too_long(where: str, count: int) -> UsageError:
-    return UsageError(f"{where} has {count:,} values.", why=f"A sweep has at most {MOST_POINTS:,} points.")
+    return UsageError(
+        f"{where} has {count:,} values.",
+        why=f"A sweep has at most {MOST_POINTS:,} points.",
+        hint=f"Draw some of a single range, of at most {_LONGEST_RANGE:,}: -p seed=1..5000000 --sample 50",
+    )

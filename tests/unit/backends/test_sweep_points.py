@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dayfly.backends.made_later import MadeLater
 from dayfly.backends.sweep_files import read_parquet
 from dayfly.backends.sweep_points import Drawing, Grid, draw_points, grid_from, grid_from_flags
 from dayfly.backends.sweep_values import MOST_POINTS, parse_values, split_items
@@ -27,7 +28,7 @@ PLAIN = st.text(st.characters(codec="ascii", exclude_characters=",[]{}\"'\\"), m
 
 def values_of(text: str) -> Any:
     parsed = parse_values(text, f"-p a={text}")
-    return [value.value for value in parsed] if isinstance(parsed, list) else parsed.value
+    return parsed.value if isinstance(parsed, TypedText) else [value.value for value in parsed]
 
 
 def plain(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +85,8 @@ class TestTheValuesOfAParameter:
         assert values_of(text) == value
 
     @pytest.mark.parametrize(
-        "text", ["1,,2", ",", "1,", "0.1..0.3", "1..5..-1", "1..5..0", "1..9999999", "[1"]
+        "text",
+        ["1,,2", ",", "1,", "0.1..0.3", "1..5..-1", "1..5..0", "1..9999999,3", "1..9999999999999999", "[1"],
     )
     def test_what_is_neither_is_refused(self, text: str) -> None:
         with pytest.raises(UsageError):
@@ -201,6 +203,43 @@ class TestASample:
     def test_of_a_grid_that_could_never_be_built(self) -> None:
         pairs = [f"{name}=1..100000" for name in "abcdefgh"]
         assert len(points_of(flags(*pairs), sample=1000)) == 1000
+
+    def test_of_a_range_that_no_sweep_could_have(self) -> None:
+        grid = flags("seed=1..5000000")
+        drawn = [point["seed"] for point in points_of(grid, sample=50)]
+        assert drawn == sorted(set(drawn))
+        assert len(drawn) == 50
+        assert drawn[0] >= 1
+        assert drawn[-1] <= 5_000_000
+        assert points_of(grid, sample=50) == [{"seed": seed} for seed in drawn]
+        with pytest.raises(UsageError, match="The grid has 5,000,000 points") as caught:
+            points_of(grid)
+        assert "--sample" in caught.value.hint
+
+    def test_of_long_ranges_is_exact_at_both_ends(self) -> None:
+        values = parse_values("0..1..0.0000001", "-p x")
+        assert isinstance(values, MadeLater)
+        assert (len(values), values[0].value, values[-1].value) == (10_000_001, 0.0, 1.0)
+        assert [value.value for value in values[3:5]] == [0.0000003, 0.0000004]
+
+    def test_of_a_long_range_is_checked_where_it_is_drawn(self) -> None:
+        def check(given: Mapping[str, Any]) -> dict[str, Any]:
+            checked.append(given)
+            return {name: value.value * 1.0 for name, value in given.items()}
+
+        checked: list[Any] = []
+        drawn = draw_points(flags("a=1..5000000"), Drawing(sample=3), check)
+        assert all(isinstance(point.parameters["a"], float) for point in drawn.points)
+        assert len(checked) < 10
+
+    @pytest.mark.parametrize(
+        ("seed", "numbers"),
+        [(0, [(1, 3), (5, 5), (6, 2), (10, 4)]), (1, [(1, 5), (2, 4), (8, 2), (10, 4)])],
+    )
+    def test_stays_the_same_from_version_to_version(self, seed: int, numbers: list[tuple[int, int]]) -> None:
+        """A sweep of a sample goes on as long as the same points are drawn."""
+        drawn = points_of(flags("a=1..10", "b=1..5"), sample=4, seed=seed)
+        assert [(point["a"], point["b"]) for point in drawn] == numbers
 
     def test_of_pairs(self) -> None:
         drawn = points_of(flags("a=1..9", "b=1..9"), zipped=True, sample=3)
