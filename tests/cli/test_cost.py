@@ -13,13 +13,16 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from dayfly.runs import layout
+from dayfly.runs.batch_record import record_key
 from dayfly.runs.ids import new_run_id
 from dayfly.runs.machine import MachineRecord
 from dayfly.runs.state import State
 from dayfly.runs.status import put_status
 from tests.helpers import Place
+from tests.unit.aws.batch_support import POINTS, last_word, submission
 from tests.unit.machine_runs import source
-from tests.unit.support import make_request
+from tests.unit.runs.sweep_stores import put_point, put_sweep
+from tests.unit.support import NOW, make_request
 
 SETTINGS = '[aws]\nproject = "it"\nregion = "eu-central-1"\n'
 
@@ -160,3 +163,24 @@ def test_actual_shows_what_aws_has_billed_and_says_first_what_asking_costs(
     _bill(endpoint)
     nothing = place.cli("cost", "--since", "9d", "--actual", environ=reach)  # moto repeats what it has said
     assert "cost allocation tags" in nothing.err
+
+
+def test_a_sweep_on_batch_is_one_line_with_all_its_points(place: Place) -> None:
+    sweep_id = new_run_id("sweep.ipynb", datetime.now(UTC))
+    sweep = put_sweep(place.store, POINTS, sweep_id, backend="batch")
+    place.store.put(record_key(sweep_id, 1), submission(place.store, sweep).to_bytes())
+    for index in range(4):
+        last_word(place.store, put_point(place.store, sweep, index, duration_s=40.0), NOW)
+    here = put_sweep(place.store, POINTS, new_run_id("here.ipynb", datetime.now(UTC)))
+    put_point(place.store, here, 0)
+    put_point(place.store, here, 1)
+    said = json.loads(place.cli("cost", "--json", "--local").out)
+    assert [(one["run_id"], one["batch"]["attempts"]) for one in said["runs"]] == [(sweep_id, 4)]
+    assert said["runs_without_machine"] == 2
+    assert float(said["total"]) == pytest.approx(4.0)
+    asked = make_request(f"{sweep_id}.2", backend="batch")
+    place.store.put(layout.run_key(asked.run_id, layout.REQUEST), asked.to_bytes())
+    one = json.loads(place.cli("cost", asked.run_id, "--json", "--local").out)
+    assert float(one["dollars"]) == pytest.approx(1.0)
+    whole = json.loads(place.cli("cost", sweep_id, "--json", "--local").out)
+    assert float(whole["dollars"]) == pytest.approx(4.0)

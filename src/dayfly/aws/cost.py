@@ -35,20 +35,47 @@ _NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchShare:
+    """What a point of a sweep has of the machines of AWS Batch, and the dearest that an hour of it can be."""
+
+    region: str
+    spot: bool
+    vcpus: int
+    memory_mib: int
+    attempts: int
+    """How many are in the cost."""
+    price_per_hour: Decimal | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunCost:
-    """What one run, build or lab has cost. `dollars` is None where the price was unknown."""
+    """What one run, build, lab or sweep has cost. `dollars` is None where the price was unknown."""
 
     run_id: str
     state: State | None = None
     """Of a run; None for builds and labs, and where it cannot be known."""
     machine: MachineSource | None
-    """None for a run that was on this machine: it cost nothing."""
+    """None for a run that was on this machine, where it cost nothing, and on AWS Batch."""
+    share: BatchShare | None = None
+    """On AWS Batch: then `lived` is the time of all attempts together."""
     begun: datetime | None = None
     """When its stack was created; None when none was."""
     lived: timedelta = timedelta()
     dollars: Decimal | None = _NOTHING
     certainty: Certainty = "ended"
-    """`at most`: nothing tells of the machine's end, so it is taken to have lived until its deadline."""
+    """`at most`: nothing tells of the machine's end, so it is taken to have lived until its deadline; or
+    its price is a bound, as on AWS Batch."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether it was in AWS at all."""
+        return self.machine is not None or self.share is not None
+
+    @property
+    def price_per_hour(self) -> Decimal | None:
+        """Dollars for an hour of it; None where that is unknown, or there is none."""
+        source = self.machine or self.share
+        return source.price_per_hour if source is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +196,7 @@ def _dollars(machine: MachineSource, lived: timedelta) -> Decimal | None:
 
 def cost_of_cells(cost: RunCost, events: Iterable[Event]) -> tuple[CellCost, ...]:
     """What each cell that was finished cost, in the order of their ends."""
-    per_hour = cost.machine.price_per_hour if cost.machine is not None else _NOTHING
+    per_hour = cost.price_per_hour if cost.paid else _NOTHING
     sources: dict[int, str] = {}
     cells = []
     for event in events:

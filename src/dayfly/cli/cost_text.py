@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dayfly.aws.billed import HOW_TO_ACTIVATE
-from dayfly.aws.cost import CellCost, RunCost, rest_of, total_of
+from dayfly.aws.cost import BatchShare, CellCost, RunCost, rest_of, total_of
 from dayfly.aws.money import dollars, dollars_per_hour
 from dayfly.cli.text import format_duration, print_table, safe_text, to_stderr
+from dayfly.runs.ids import sweep_of
 
 if TYPE_CHECKING:
     from dayfly.aws.billed import Billed
 
 _SOURCE_WIDTH = 44
+_BOUND = """\
+Sweeps on AWS Batch: all attempts, by the dearest price that Batch may have paid, without idle machines."""
 _MARKS = {"ended": "", "so far": "so far", "at most": "at most"}
 
 
@@ -33,6 +37,8 @@ def print_costs(costs: Sequence[RunCost], here: int, billed: Billed | None, *, s
         _tell_billed(billed, {cost.run_id for cost in costs})
     if costs:
         to_stderr(f"Estimated{_prices_of(costs)}; without data transfer and requests to S3.")
+        if any(cost.share is not None for cost in costs):
+            to_stderr(_BOUND)
         if billed is None:
             to_stderr(f"What AWS has billed, for $0.01: dayfly cost --since {since} --actual")
 
@@ -62,9 +68,15 @@ def _right(rows: list[list[str]], columns: range) -> tuple[list[str], list[list[
 
 
 def _machine(cost: RunCost) -> str:
+    if cost.share is not None:
+        return f"Batch, {_vcpus(cost.share)}" + (" spot" if cost.share.spot else "")
     if cost.machine is None:
         return ""
     return cost.machine.instance_type + (" spot" if cost.machine.spot else "")
+
+
+def _vcpus(share: BatchShare) -> str:
+    return "1 vCPU" if share.vcpus == 1 else f"{share.vcpus} vCPUs"
 
 
 def _lived(cost: RunCost) -> str:
@@ -115,24 +127,47 @@ def _count(number: int) -> str:
 
 def print_cost(cost: RunCost, cells: Sequence[CellCost], billed: Billed | None) -> None:
     """One run: its machine, how long it lived, and the share of each cell."""
-    machine = cost.machine
-    if machine is None:
+    if not cost.paid:
         to_stderr(f"{cost.run_id} had no machine in AWS: it cost nothing.")
         return
     typer.echo(typer.style(cost.run_id, bold=True))
-    price = "price unknown" if machine.price_per_hour is None else dollars_per_hour(machine.price_per_hour)
-    looked = f" (price of {machine.price_at:%Y-%m-%d})" if machine.price_at else ""
-    _print_line("machine", f"{_machine(cost)} in {machine.region}, {price}{looked}")
-    _print_line("lived", _lived(cost) if cost.begun else "never: no machine was made")
+    for name, value in _place_lines(cost):
+        _print_line(name, value)
     _print_line("cost", _amount(cost.dollars) + (" at most" if cost.certainty == "at most" else ""))
     if billed is not None:
-        known = billed.by_run.get(cost.run_id)
-        _print_line("billed", "nothing yet" if known is None else dollars(known))
+        _print_line("billed", _billed(cost, billed))
         if billed.nothing:
             _tell_billed(billed, set())
     if cells:
         typer.echo()
         _print_cells(cost, cells)
+
+
+def _place_lines(cost: RunCost) -> list[tuple[str, str]]:
+    """Where it was, at which price, and for how long."""
+    price = cost.price_per_hour
+    each = "price unknown" if price is None else dollars_per_hour(price)
+    machine, share = cost.machine, cost.share
+    if share is not None:
+        size = f"{_machine(cost)} and {share.memory_mib:,} MiB a point"
+        attempts = "1 attempt" if share.attempts == 1 else f"{share.attempts:,} attempts"
+        return [
+            ("machines", f"{size} in {share.region}, {each} at most"),
+            ("ran", f"{_lived(cost)}, {attempts}" if share.attempts else "never: no point was begun"),
+        ]
+    looked = f" (price of {machine.price_at:%Y-%m-%d})" if machine and machine.price_at else ""
+    return [
+        ("machine", f"{_machine(cost)} in {machine.region if machine else ''}, {each}{looked}"),
+        ("lived", _lived(cost) if cost.begun else "never: no machine was made"),
+    ]
+
+
+def _billed(cost: RunCost, billed: Billed) -> str:
+    named = sweep_of(cost.run_id)
+    if named is not None:
+        return f"AWS bills a sweep as a whole: dayfly cost {named[0]} --actual"
+    known = billed.by_run.get(cost.run_id)
+    return "nothing yet" if known is None else dollars(known)
 
 
 def _print_line(name: str, value: str) -> None:
@@ -170,7 +205,7 @@ def runs_to_json(
 
 def run_to_json(cost: RunCost, cells: Sequence[CellCost], billed: Billed | None) -> dict[str, Any]:
     """One run with its cells."""
-    on_machine = cells if cost.machine is not None else ()
+    on_machine = cells if cost.paid else ()
     return {
         **_to_json(cost, billed),
         "cells": [
@@ -186,11 +221,12 @@ def run_to_json(cost: RunCost, cells: Sequence[CellCost], billed: Billed | None)
 
 
 def _to_json(cost: RunCost, billed: Billed | None) -> dict[str, Any]:
-    machine = cost.machine
+    machine, share = cost.machine, cost.share
     return {
         "run_id": cost.run_id,
         "state": cost.state,
         "machine": machine.model_dump(mode="json") if machine is not None else None,
+        "batch": None if share is None else {**asdict(share), "price_per_hour": _text(share.price_per_hour)},
         "begun": cost.begun.isoformat() if cost.begun else None,
         "lived_s": cost.lived.total_seconds(),
         "dollars": _text(cost.dollars),

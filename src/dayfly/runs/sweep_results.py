@@ -20,6 +20,7 @@ from typing import Any
 
 from dayfly.errors import DamagedFileError, RunNotFoundError, StoreError
 from dayfly.runs import layout
+from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.kept_results import Kept, Lean
 from dayfly.runs.model import parse_model
 from dayfly.runs.state import State
@@ -134,18 +135,27 @@ def load_table(
     ended = [attempt.run_id for attempt in attempts.values() if attempt.state is None or attempt.state.ended]
     reused = [point.run for point in points if point.run is not None]
     results = load_results(store, [*ended, *reused], Kept.of(cache, store, sweep_id))
-    return SweepTable(sweep, tuple(_rows(sweep, points, attempts, results)))
+    rows = _rows(points, attempts, results, _price_of(store, sweep))
+    return SweepTable(sweep, tuple(rows))
+
+
+def _price_of(store: Store, sweep: SweepRequest) -> Decimal | None:
+    """Dollars for an hour of a point; the dearest that it can have been, where it was on AWS Batch."""
+    price = sweep.price_per_hour
+    if sweep.run.backend == "batch":
+        prices = [price, *(one.price_per_hour for one in load_submissions(store, sweep.sweep_id))]
+        return max((one for one in prices if one is not None), default=None)
+    if price is None and sweep.run.machine is not None:
+        return sweep.run.machine.price_per_hour
+    return price
 
 
 def _rows(
-    sweep: SweepRequest,
     points: Sequence[Point],
     attempts: Mapping[int, Attempt],
     results: Mapping[str, Lean],
+    price: Decimal | None,
 ) -> Iterator[PointResult]:
-    price = sweep.price_per_hour
-    if price is None and sweep.run.machine is not None:
-        price = sweep.run.machine.price_per_hour
     for index, point in enumerate(points):
         attempt = attempts.get(index)
         run_id = point.run or (attempt.run_id if attempt is not None else None)
