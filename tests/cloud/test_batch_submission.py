@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.base_down import plan_down
+from dayfly.aws.base_status import load_status
 from dayfly.aws.batch import (
     follow_sweep,
     plan_sweep_submission,
@@ -19,12 +21,15 @@ from dayfly.aws.batch import (
     stop_sweep,
     submit_sweep,
 )
+from dayfly.aws.batch_status import load_batch_status
 from dayfly.aws.client import Aws
+from dayfly.aws.extras import Extras
 from dayfly.aws.policies import user_policy
 from dayfly.aws.policy_batch import batch_user_policy
 from dayfly.aws.reap import apply_reap
 from dayfly.aws.reap_plan import plan_reap
 from dayfly.backends.stores import open_bucket
+from dayfly.cli.cloud_tables import draw_status, open_console
 from dayfly.errors import AwsError, RunConflictError, UsageError
 from dayfly.rehearsal.emulator import ACCOUNT, Emulator
 from dayfly.runs import layout
@@ -277,8 +282,49 @@ def test_batch_is_told_how_often_it_may_repeat(aws: Aws, base: BaseStack, store:
     assert job["retryStrategy"]["attempts"] == 1
 
 
+def test_status_shows_environments_queues_and_the_jobs_that_are_alive(
+    aws: Aws, base: BaseStack, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, points = a_sweep(store, 3)
+    record = submit_sweep(aws, base, store, sweep, points, environ={})
+    assert record is not None
+    found = load_status(aws, base, Extras(), drift=False)
+    assert found.batch is not None
+    assert [(one.name, one.kind, one.status, one.max_vcpus) for one in found.batch.environments] == [
+        ("dayfly-rehearsal", "EC2", "VALID", 256),
+        ("dayfly-rehearsal-spot", "SPOT", "VALID", 256),
+    ]
+    assert [one.state for one in found.batch.queues] == ["ENABLED", "ENABLED"]
+    [job] = found.batch.jobs
+    assert (job.sweep_id, job.counts, job.deadline) == (
+        SWEEP,
+        {"RUNNABLE": 3},
+        f"{record.deadline:%Y-%m-%dT%H:%M:%SZ}",
+    )
+    assert json.loads(json.dumps(asdict(found.batch)))["jobs"][0]["sweep_id"] == SWEEP
+    draw_status(open_console(), found)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "dayfly-rehearsal-spot (SPOT): ENABLED, VALID, 0 of 256 vCPUs" in shown
+    assert f"{SWEEP} 3 RUNNABLE" in shown
+    stop_sweep(aws, base, store, SWEEP)
+    after = load_batch_status(aws, base)
+    assert after is not None
+    assert after.jobs == ()
+
+
+def test_who_may_not_look_at_batch_is_told_so_and_sees_the_rest(
+    aws: Aws, base: BaseStack, emulator: Emulator
+) -> None:
+    emulator.fault("batch:DescribeComputeEnvironments", kind="deny", times=-1)
+    found = load_batch_status(aws, base)
+    assert found is not None
+    assert found.problem
+    assert found.environments == ()
+
+
 def test_without_batch_the_command_that_adds_it_is_named(aws: Aws, emulator: Emulator) -> None:
     bare = base_stack(aws)
+    assert load_batch_status(aws, bare) is None
     bucket = open_bucket(bare.bucket, region=bare.region)
     sweep, points = a_sweep(bucket, 3)
     with pytest.raises(UsageError) as refused:

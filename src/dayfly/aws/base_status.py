@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dayfly.aws.base import TEMPLATE_VERSION
+from dayfly.aws.batch_status import BatchStatus, load_batch_status
 from dayfly.aws.doctor import DENIED
 from dayfly.aws.ecr import list_repository_images
 from dayfly.aws.estimates import HOURS_A_MONTH, idle_cost
@@ -57,14 +58,17 @@ class BaseStatus:
     machines: tuple[Machine, ...]
     drift: tuple[Drift, ...] | None
     """None when it was not looked for."""
+    batch: BatchStatus | None = None
+    """None where the base stack has no Batch."""
 
 
 def load_status(aws: Aws, base: BaseStack, extras: Extras, *, drift: bool) -> BaseStatus:
     """Look at everything at once. Raises AwsError."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         bucket = pool.submit(_measure_bucket, aws, base.bucket)
         images = pool.submit(list_repository_images, aws, base)
         machines = pool.submit(list_machines, aws, base.project)
+        batch = pool.submit(load_batch_status, aws, base)
         drifted = pool.submit(find_drift, aws, base.stack_id) if drift else None
         objects, size, versions = bucket.result()
         storage = Storage(
@@ -81,6 +85,7 @@ def load_status(aws: Aws, base: BaseStack, extras: Extras, *, drift: bool) -> Ba
             monthly=_monthly(base, storage, extras),
             machines=tuple(machines.result()),
             drift=None if drifted is None else tuple(drifted.result()),
+            batch=batch.result(),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dayfly.aws.client import Aws
@@ -29,6 +29,8 @@ class OpenJob:
     name: str
     status: str
     tags: Mapping[str, str]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of an array: its children by Batch's own words."""
 
 
 def find_queues(aws: Aws, project: str) -> list[str]:
@@ -51,8 +53,15 @@ def list_open_jobs(aws: Aws, project: str) -> list[OpenJob]:
         for job in aws.batch.describe_jobs(jobs=found[start : start + _JOBS_A_CALL])["jobs"]:
             tags = job.get("tags", {})
             if tags.get(PROJECT_TAG) == project and job["status"] in _OPEN:
+                counts = job.get("arrayProperties", {}).get("statusSummary", {})
                 jobs.append(
-                    OpenJob(job_id=job["jobId"], name=job["jobName"], status=job["status"], tags=tags)
+                    OpenJob(
+                        job_id=job["jobId"],
+                        name=job["jobName"],
+                        status=job["status"],
+                        tags=tags,
+                        counts={state: number for state, number in counts.items() if number},
+                    )
                 )
     return jobs
 

@@ -282,7 +282,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what stands, what it costs while idle, and which machines live."""
+    """Show what stands, what it costs while idle, and which machines and sweeps on AWS Batch live."""
     from dayfly.aws.base import find_base
     from dayfly.aws.base_status import load_status
     from dayfly.cli.cloud_tables import draw_status, open_console

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dayfly.aws.base_apply import ChangeSet
     from dayfly.aws.base_plan import BasePlan, Permission, PlannedResource
     from dayfly.aws.base_status import BaseStatus
+    from dayfly.aws.batch_status import BatchJob, BatchStatus
     from dayfly.aws.doctor import Finding
     from dayfly.aws.extras import Extras
 
@@ -174,6 +175,9 @@ def draw_status(console: Console, status: BaseStatus) -> None:
     monthly = "unknown" if status.monthly is None else dollars(status.monthly)
     table.add_row("idle", f"{monthly} a month, for what is kept")
     table.add_row("machines", _machines(status))
+    if status.batch is not None:
+        table.add_row("batch", _batch(status.batch))
+        table.add_row("jobs", _jobs(status.batch))
     if status.drift is not None:
         table.add_row("drift", _drift(status))
     console.print(table)
@@ -189,6 +193,36 @@ def _machines(status: BaseStatus) -> str:
     if not status.machines:
         return "none alive"
     return "\n".join(f"{one.machine_id} {one.instance_type} {one.status}" for one in status.machines)
+
+
+def _batch(batch: BatchStatus) -> str:
+    """Each compute environment, and each queue that takes nothing."""
+    if batch.problem:
+        return escape(f"unknown: {batch.problem}")
+    lines = [
+        f"{one.name} ({one.kind}): {_well(one.state, one.status)}, {one.vcpus} of {one.max_vcpus} vCPUs"
+        + (f"\n[dim]{escape(one.reason)}[/]" if one.reason else "")
+        for one in batch.environments
+    ]
+    lines += [f"queue {one.name}: {_well(one.state, one.status)}" for one in batch.queues]
+    return "\n".join(lines)
+
+
+def _well(state: str, status: str) -> str:
+    said = f"{state}, {status}"
+    return said if said == "ENABLED, VALID" else f"[red]{said}[/]"
+
+
+def _jobs(batch: BatchStatus) -> str:
+    if not batch.jobs:
+        return "unknown" if batch.problem else "none alive"
+    return "\n".join(f"{one.sweep_id} {_children(one)}, gone by {one.deadline}" for one in batch.jobs)
+
+
+def _children(job: BatchJob) -> str:
+    if not job.counts:
+        return job.status
+    return ", ".join(f"{number:,} {state}" for state, number in job.counts.items())
 
 
 def _drift(status: BaseStatus) -> str:
