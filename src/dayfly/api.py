@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from dayfly.backends.asked import Asked, BackendName
 from dayfly.backends.creation import Submission, create_run
 from dayfly.backends.local import start_local
 from dayfly.backends.processes import Execution
-from dayfly.backends.stores import open_project_store, project_stores
+from dayfly.backends.stores import project_stores, store_for
 from dayfly.backends.submission import plan_submission
 from dayfly.backends.sweep_names import find_named, not_a_run, not_a_sweep
 from dayfly.backends.sweep_plan import plan_sweep, wish_of
@@ -118,7 +119,7 @@ def run(  # noqa: PLR0913 -- what a run can be asked for, by name
         )
     submission = plan_submission(asked, project, os.environ, datetime.now(UTC))
     target = submission.target
-    store = target.store if target is not None else open_project_store(project, os.environ)
+    store = store_for(project, os.environ, submission)
     started, process = start(submission, store)
     if not wait:
         process.leave()
@@ -174,9 +175,11 @@ def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
 
     `grid` is a mapping of names to lists, whose product is taken (`zipped`: in step), or a list of points,
     each a mapping; `parameters` are shared by all. `sample` draws so many points. The same points again go
-    on with the same sweep; `force` runs all. What fails is told by `states`, and raised by `check()`;
-    `settings` are those of `run`. Raises UsageError and its kin before anything is created when the
-    request is wrong.
+    on with the same sweep; `force` runs all. What fails is told by `states`, and raised by `check()`; what
+    came of each point, by `results()`. `on="docker"` runs them in containers, `on="batch"` on AWS Batch, and
+    nothing is asked: `max_cost` is the limit. `settings` are those of `run`.
+
+    Raises UsageError and its kin before anything is created when the request is wrong.
 
     >>> import dayfly
     >>> dayfly.sweep("analysis.ipynb", {"alpha": [0.1, 0.2], "seed": range(20)}).states  # doctest: +SKIP
@@ -193,9 +196,10 @@ def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
         jobs=jobs,
         retries=retries,
     )
-    store = open_project_store(project, os.environ)
-    plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), lambda _: store)
-    begun = begin_sweep(store, plan, os.environ, pool_for(on))
+    pool = pool_for(on, spot=project.settings.spot)
+    opened = partial(store_for, project, os.environ)
+    plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), opened)
+    begun = begin_sweep(plan.store, plan, os.environ, pool)
     if not wait:
         wait_until_taken_up(begun)
         return begun.sweep

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.aws.base import BaseStack, load_base
-from dayfly.aws.batch import follow_sweep
+from dayfly.aws.batch_follow import follow_sweep
 from dayfly.aws.client import Aws, open_aws
 from dayfly.aws.image_records import ImageRecord, put_image_record
 from dayfly.backends.asked import Asked

@@ -6,6 +6,8 @@ Nothing runs: the machines of the emulated Batch find no capacity.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.store import Store
 from tests.cloud.stacks import base_stack
 from tests.cloud.submissions import CloudProject, make_project
+from tests.helpers import PATIENCE_S
 
 SWEEP = ("sweep", "nb.ipynb", "--on", "batch", "-p", "count=1..4", "--timeout", "1h")
 
@@ -106,3 +109,46 @@ def test_going_on_without_a_price_needs_a_yes_as_well(unpriced: CloudProject) ->
     said = unpriced.cli("retry", sweep.sweep_id, "--detach", "--yes").err
     assert "4 points in 1 job" in said
     assert len(load_submissions(unpriced.store, sweep.sweep_id)) == 2
+
+
+def program(project: CloudProject, text: str) -> str:
+    """What a Python program in the project prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import dayfly\n{text}"],
+        cwd=project.root,
+        env=dict(project.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_sweep_from_python_is_in_the_bucket_as_one_of_the_command_is(project: CloudProject) -> None:
+    sweep_id = program(
+        project,
+        'sweep = dayfly.sweep("nb.ipynb", {"count": [1, 2]}, on="batch", spot=True, wait=False)\n'
+        "print(sweep.sweep_id)",
+    ).strip()
+    [record] = load_submissions(project.store, sweep_id)
+    assert (record.spot, record.most_cost is not None) == (True, True)
+    sweep = Sweep(sweep_id, project.store)
+    assert sweep.request.price_per_hour == record.price_per_hour
+    assert [(row["count"], row["state"]) for row in sweep.results()] == [(1, None), (2, None)]
+
+
+def test_a_sweep_from_python_keeps_its_limit_and_leaves_nothing_where_it_cannot(
+    project: CloudProject,
+) -> None:
+    said = program(
+        project,
+        "try:\n"
+        '    dayfly.sweep("nb.ipynb", {"count": [1, 2]}, on="batch", max_cost="0.001")\n'
+        "except dayfly.errors.UsageError as error:\n"
+        "    print(error.what)",
+    )
+    assert "--max-cost 0.001 is too little for 2 points" in said
+    assert sweeps_in(project.store) == []

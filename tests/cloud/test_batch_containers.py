@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import nbformat
 import pytest
 
-from dayfly.aws.batch import follow_sweep, settle_sweep, stop_sweep, submit_sweep
+from dayfly.aws.batch import settle_sweep, stop_sweep, submit_sweep
+from dayfly.aws.batch_follow import follow_sweep
 from dayfly.environment.docker import Docker
 from dayfly.errors import NotebookFailedError
 from dayfly.runs import layout

@@ -15,12 +15,12 @@ from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.base_down import plan_down
 from dayfly.aws.base_status import load_status
 from dayfly.aws.batch import (
-    follow_sweep,
     plan_sweep_submission,
     settle_sweep,
     stop_sweep,
     submit_sweep,
 )
+from dayfly.aws.batch_follow import follow_sweep
 from dayfly.aws.batch_status import load_batch_status
 from dayfly.aws.client import Aws
 from dayfly.aws.extras import Extras

@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", ["README.md", "docs/library.md", "docs/sweeps.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md", "docs/sweeps.md", "docs/results.md"])
 def test_the_blocks_of_a_page_run(page: str, home: Path, newcomer: dict[str, str]) -> None:
     blocks = _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     assert blocks

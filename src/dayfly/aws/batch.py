@@ -10,13 +10,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.batch_deadline import REASON, aim_sweep, arm_sweep
+from dayfly.aws.batch_follow import ArrayStatus, follow_sweep
 from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
 from dayfly.aws.batch_spent import spent_on
 from dayfly.aws.client import Aws
@@ -30,9 +30,6 @@ from dayfly.runs.sweep import Point, SweepRequest, encode_points
 from dayfly.runs.sweep_batch import BATCH, children_key, encode_children
 from dayfly.runs.sweep_states import list_attempts, load_again, open_points
 
-if TYPE_CHECKING:
-    from mypy_boto3_batch.type_defs import JobDetailTypeDef
-
 STOPPED = "dayfly: the sweep was stopped"
 QUEUE_TIMED_OUT = "dayfly: queue_timed_out"
 RETRIED = (
@@ -40,10 +37,8 @@ RETRIED = (
     {"onReason": "*", "action": "EXIT"},
 )
 """As the model of the job definition has it: what names a number of attempts must name the rules as well."""
-_JOBS_A_CALL = 100
 _ABANDONED_S = 600.0
 """Between the two objects of a submission there is one request: who takes so long for it is gone."""
-_ENDED = frozenset({"SUCCEEDED", "FAILED"})
 _BEGUN = ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 _FROM_MODEL = (
     "type",
@@ -53,23 +48,6 @@ _FROM_MODEL = (
     "propagateTags",
     "containerProperties",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArrayStatus:
-    """How far an array job is. `counts` is children by Batch's own words (RUNNABLE, RUNNING, …)."""
-
-    array: ArrayJob
-    submission: BatchSubmission
-    status: str
-    """Batch's word; empty for a job that Batch no longer knows (it forgets them in time), or never did."""
-    reason: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def ended(self) -> bool:
-        """Whether no child will run any more."""
-        return self.status in _ENDED or (not self.status and bool(self.array.job_id))
 
 
 def plan_sweep_submission(  # noqa: PLR0913, PLR0917 -- what Batch is asked
@@ -247,33 +225,6 @@ def _definition(aws: Aws, base: BaseStack, image: str) -> str:
         jobDefinitionName=name, tags={PROJECT_TAG: base.project}, **wanted
     )
     return made["jobDefinitionArn"]
-
-
-def follow_sweep(
-    aws: Aws, store: Store, sweep_id: str, records: Sequence[BatchSubmission] | None = None
-) -> list[ArrayStatus]:
-    """How far the array jobs of a sweep are: one call for a hundred of them."""
-    records = load_submissions(store, sweep_id) if records is None else records
-    known = [(record, array) for record in records for array in record.arrays]
-    asked = [array.job_id for _, array in known if array.job_id and not array.ended]
-    said: dict[str, JobDetailTypeDef] = {}
-    for start in range(0, len(asked), _JOBS_A_CALL):
-        found = aws.batch.describe_jobs(jobs=asked[start : start + _JOBS_A_CALL])["jobs"]
-        said |= {job["jobId"]: job for job in found}
-    return [_status(record, array, said.get(array.job_id)) for record, array in known]
-
-
-def _status(record: BatchSubmission, array: ArrayJob, said: JobDetailTypeDef | None) -> ArrayStatus:
-    if said is None:
-        return ArrayStatus(array=array, submission=record, status="")
-    counts = said.get("arrayProperties", {}).get("statusSummary") or {said["status"]: 1}
-    return ArrayStatus(
-        array=array,
-        submission=record,
-        status=said["status"],
-        reason=said.get("statusReason", ""),
-        counts={state: number for state, number in counts.items() if number},
-    )
 
 
 def stop_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str, *, by: str = "") -> list[ArrayStatus]:

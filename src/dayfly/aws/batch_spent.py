@@ -27,7 +27,7 @@ from dayfly.runs.sweep_results import load_results
 from dayfly.runs.sweep_states import attempt_entries
 
 if TYPE_CHECKING:
-    from dayfly.aws.batch import ArrayStatus
+    from dayfly.aws.batch_follow import ArrayStatus
 
 STARTING_S = 60.0
 """What an attempt has besides: its container's start, and the minute that EC2 bills at least."""

@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dayfly.errors import UsageError
 from dayfly.project.load import Project
 from dayfly.runner.kernelspecs import home_directory
 from dayfly.runs.store import Store, open_store
+
+if TYPE_CHECKING:
+    from dayfly.backends.creation import Submission
 
 _S3 = "s3://"
 
@@ -48,6 +52,12 @@ def open_project_store(project: Project, environ: Mapping[str, str]) -> Store:
         return open_store(setting)
     from_file = project.sources["store"].startswith(("dayfly.toml", "pyproject.toml"))
     return open_store(project.resolve(setting) if from_file else Path(setting).expanduser())
+
+
+def store_for(project: Project, environ: Mapping[str, str], submission: Submission) -> Store:
+    """Where what is submitted leaves its runs: the project's bucket for what AWS runs, else its store."""
+    target = submission.target or submission.batch
+    return target.store if target is not None else open_project_store(project, environ)
 
 
 def _user_data_directory(environ: Mapping[str, str]) -> Path:

@@ -77,6 +77,8 @@ class SweepPlan:
     content: bytes
     bundle: IO[bytes] | None
     target: Ec2Target | None
+    store: Store
+    """Where it is to be, with its runs, and where earlier ones were looked for."""
     asked: int
     """How many points were asked for, before equal ones became one."""
     continues: Earlier | None = None
@@ -120,15 +122,16 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
     if wish.jobs is not None and asked.backend != "batch":  # where Batch decides
         check_jobs(min(wish.jobs, len(drawn[0].points)), find_room())
     sweep = _sweep_of(submission, wish, drawn[0])
+    store = open_store(submission)
     plan = SweepPlan(
         sweep=sweep,
         points=drawn[0].points,
         content=submission.content,
         bundle=submission.bundle,
         target=submission.target,
+        store=store,
         asked=drawn[0].asked,
     )
-    store = open_store(submission)
     if wish.force:
         plan = replace(plan, forced=True)
     else:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from dayfly.backends.sweep_creation import ask_sweep_to_stop, asked_to_stop, pool_alive
-from dayfly.errors import RunConflictError, RunNotFoundError
+from dayfly.errors import RunConflictError, RunNotFoundError, UsageError
+from dayfly.runner.directories import cache_directory
 from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.catalog import TAKE_UP_WITHIN
 from dayfly.runs.follow import FAR, pace_of
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
-from dayfly.runs.store import Store
+from dayfly.runs.store import Entry, Store
 from dayfly.runs.sweep import Point, SweepRequest
-from dayfly.runs.sweep_results import load_sweep
+from dayfly.runs.sweep_results import load_sweep, load_table
 from dayfly.runs.sweep_states import SETTLED, Attempt, ask_again, list_attempts, load_again, open_points
 
 _A_LISTING = 1000
@@ -102,12 +105,23 @@ class Overview:
         return State.TIMED_OUT if self.counts[State.TIMED_OUT] else State.SUCCEEDED
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is known of a sweep from a listing of many: `working` first, then the status of its runs."""
+
+    working: bool | None
+    entries: Sequence[Entry]
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A sweep in a store. What can change is read anew each time; the request and the points cannot."""
 
     sweep_id: str
     store: Store
+    _loaded: list[tuple[SweepRequest, list[Point]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     @property
     def request(self) -> SweepRequest:
@@ -119,20 +133,27 @@ class Sweep:
         """The points, in order."""
         return self._asked[1]
 
-    @cached_property
+    @property
     def _asked(self) -> tuple[SweepRequest, list[Point]]:
-        return load_sweep(self.store, self.sweep_id)
+        # A `cached_property` has one lock for all sweeps until Python 3.12: they would wait for each other.
+        if not self._loaded:
+            self._loaded.append(load_sweep(self.store, self.sweep_id))
+        return self._loaded[0]
 
     def parameters(self, index: int) -> dict[str, Any]:
         """All parameters of a point, those that the points share among them."""
         return {**self.request.run.parameters, **self.points[index].parameters}
 
-    def look(self) -> Overview:
-        """The sweep as it stands now: one LIST for a thousand of its runs, and a few small requests."""
+    def look(self, seen: Seen | None = None) -> Overview:
+        """The sweep as it stands now: one LIST for a thousand of its runs, and a few small requests.
+
+        The LIST is not needed where `seen` says what whoever lists many sweeps has seen of this one.
+        """
         now = datetime.now(UTC)
-        working = pool_alive(self.store, self.sweep_id)
         # Before the listing: a pool that ends in between has left what it did.
-        attempts = list_attempts(self.store, self.sweep_id, self.request.count, now=now)
+        working = pool_alive(self.store, self.sweep_id) if seen is None else seen.working
+        entries = None if seen is None else seen.entries
+        attempts = list_attempts(self.store, self.sweep_id, self.request.count, now=now, entries=entries)
         if working is False and pool_alive(self.store, self.sweep_id) is False:
             attempts = {index: _settle_dead(attempt) for index, attempt in attempts.items()}
         again = load_again(self.store, self.sweep_id)
@@ -175,6 +196,21 @@ class Sweep:
                 hint=f"See how far the sweep is with: dayfly show {self.sweep_id}",
             )
         return Run(run_id, self.store)
+
+    def results(self) -> list[dict[str, Any]]:
+        """What came of it: a row a point, by the columns that `dayfly results` has.
+
+        Parameters in which points differ, what was recorded, `state` (None while it waits), `duration_s`,
+        `cost_dollars` and the rest; `pandas.DataFrame` takes it as it is. Raises StoreError.
+        """
+        from dayfly.report.sweep_columns import columns_of
+
+        cache = None
+        with suppress(UsageError):  # without a home there is none
+            cache = cache_directory(os.environ) / "results"
+        table = load_table(self.store, self.sweep_id, cache=cache)
+        columns = columns_of(table)
+        return [{column.name: column.of(row) for column in columns} for row in table.rows]
 
     def wait(self, timeout_s: float | None = None) -> State:
         """Wait until nobody works on the sweep any more; TimeoutError after `timeout_s`."""

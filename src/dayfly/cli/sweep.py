@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dayfly.backends.asked import BackendName
-    from dayfly.backends.creation import Submission
     from dayfly.backends.sweep_plan import SweepPlan
     from dayfly.backends.sweep_start import Begun
     from dayfly.backends.sweep_view import Overview, Sweep
-    from dayfly.runs.store import Store
 
 
 def sweep(
@@ -77,7 +76,7 @@ def sweep(
     """
     flags = settings_among(locals())  # first: later there are more names than the arguments'
     from dayfly.backends.asked import Asked
-    from dayfly.backends.stores import open_project_store
+    from dayfly.backends.stores import store_for
     from dayfly.backends.sweep_plan import plan_sweep, wish_of
     from dayfly.backends.sweep_points import Drawing, grid_from_flags
     from dayfly.cli.asking import ask_about_changes, build_echo
@@ -97,21 +96,15 @@ def sweep(
     )
     drawing = Drawing(zipped=zipped, sample=sample, seed=seed)
     wish = wish_of(project, grid=grid, drawing=drawing, force=force, jobs=jobs, retries=retries)
-    opened: list[Store] = []
-
-    def open_store(submission: Submission) -> Store:
-        """Where its runs will be, which is where earlier ones are."""
-        target = submission.target or submission.batch
-        opened.append(target.store if target is not None else open_project_store(project, os.environ))
-        return opened[0]
-
-    plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), open_store)
+    plan = plan_sweep(
+        asked, wish, project, os.environ, datetime.now(UTC), partial(store_for, project, os.environ)
+    )
     if dry_run:
         from dayfly.cli.sweep_plan import print_sweep_plan
 
         print_sweep_plan(plan, as_json=as_json)
         return
-    _begin(plan, opened[0], detach=detach, quiet=quiet, as_json=as_json, yes=yes)
+    _begin(plan, detach=detach, quiet=quiet, as_json=as_json, yes=yes)
 
 
 def _backend(on: str) -> BackendName:
@@ -129,7 +122,7 @@ def _backend(on: str) -> BackendName:
     )
 
 
-def _begin(plan: SweepPlan, store: Store, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
+def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
     from dayfly.backends.sweep_start import begin_sweep, pool_for
     from dayfly.cli.batch_plan import agree_to_batch
     from dayfly.cli.signals import end_by_signals
@@ -139,7 +132,7 @@ def _begin(plan: SweepPlan, store: Store, *, detach: bool, quiet: bool, as_json:
     tell_plan(plan, tell)
     agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json)
     spot = plan.batch.record.spot if plan.batch is not None else None
-    begun = begin_sweep(store, plan, os.environ, pool_for(plan.sweep.run.backend, spot=spot))
+    begun = begin_sweep(plan.store, plan, os.environ, pool_for(plan.sweep.run.backend, spot=spot))
     _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.aws.batch import ArrayStatus
+from dayfly.aws.batch_follow import ArrayStatus
 from dayfly.aws.batch_spent import STARTING_S, measure_attempts, spent_on
 from dayfly.runs.batch_record import ArrayJob, BatchSubmission
 from dayfly.runs.state import State

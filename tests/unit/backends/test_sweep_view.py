@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,7 +13,9 @@ from dayfly.backends.sweep_view import Sweep
 from dayfly.runs import layout
 from dayfly.runs.batch_record import ArrayJob, BatchSubmission, record_key
 from dayfly.runs.state import State
+from dayfly.runs.store import open_store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
+from tests.unit.runs.sweep_stores import put_point, put_sweep
 from tests.unit.support import RUN_ID, make_request, recording_store
 
 NOW = datetime.now(UTC)
@@ -77,3 +80,15 @@ def test_a_sweep_on_batch_runs_as_long_as_batch_may_begin_its_points(
     submissions: list[dict[str, Any]], state: State
 ) -> None:
     assert sweep_on_batch(*submissions).state is state
+
+
+def test_results_are_rows_by_the_columns_of_the_command(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    points = [Point(parameters={"alpha": 0.1, "state": "x"}), Point(parameters={"alpha": 0.2})]
+    sweep = put_sweep(store, points)
+    put_point(store, sweep, 0, records={"rmse": 0.5}, duration_s=5.0)
+    first, second = Sweep(sweep.sweep_id, store).results()
+    assert (first["point"], first["alpha"], first["rmse"], first["duration_s"]) == (0, 0.1, 0.5, 5.0)
+    assert (first["state"], first["parameter.state"]) == ("succeeded", "x"), "names are told apart"
+    assert (second["state"], second["rmse"], second["cost_dollars"]) == (None, None, None)
+    assert list(first) == list(second)
