@@ -70,13 +70,24 @@ def list_runs(
     """
     moment = now or datetime.now(UTC)
     entries = [
-        entry
-        for entry in (_newest_entries(store, newest, moment) if newest else store.list(layout.STATUS))
-        if of_sweeps or ids.sweep_of(_id_of(entry)) is None
+        (run_id, entry)
+        for run_id, entry in list_entries(store, newest=newest, now=moment)
+        if of_sweeps or ids.sweep_of(run_id) is None
     ]
-    entries.sort(key=lambda entry: ids.age(_id_of(entry)), reverse=True)
-    summaries = (_summary(store, entry, moment) for entry in entries)
+    entries.sort(key=lambda each: ids.age(each[0]), reverse=True)
+    summaries = (summarize_run(store, entry, moment) for _, entry in entries)
     return list(islice((summary for summary in summaries if summary is not None), newest))
+
+
+def list_entries(store: Store, *, newest: int | None, now: datetime) -> Iterator[tuple[str, Entry]]:
+    """The id and status object of each run, those of sweeps among them, in no order.
+
+    With `newest`, at least those of so many runs and sweeps, the newest ones; of a sweep all or none.
+    """
+    for entry in _newest_entries(store, newest, now) if newest else store.list(layout.STATUS):
+        run_id = _id_of(entry)
+        if ids.is_run_id(run_id):
+            yield run_id, entry
 
 
 def _newest_entries(store: Store, newest: int, now: datetime) -> list[Entry]:
@@ -95,7 +106,8 @@ def _id_of(entry: Entry) -> str:
     return entry.key.removeprefix(f"{layout.STATUS}/")
 
 
-def _summary(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
+def summarize_run(store: Store, entry: Entry, now: datetime) -> RunSummary | None:
+    """The run of a status object as a listing shows it; None for what is no run's."""
     run_id = _id_of(entry)
     requested = ids.started_at(run_id)
     if requested is None:
@@ -258,7 +270,7 @@ def find_sweep_ids(store: Store, prefix: str = "") -> list[str]:
 
 def _starting_with(store: Store, prefix: str, now: datetime) -> Iterator[RunSummary]:
     for entry in _entries_starting_with(store, prefix):
-        summary = _summary(store, entry, now)
+        summary = summarize_run(store, entry, now)
         if summary is not None:
             yield summary
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,17 +46,23 @@ class Attempt:
 
 
 def list_attempts(
-    store: Store, sweep_id: str, count: int, *, now: datetime | None = None
+    store: Store,
+    sweep_id: str,
+    count: int,
+    *,
+    now: datetime | None = None,
+    entries: Iterable[Entry] | None = None,
 ) -> dict[int, Attempt]:
     """The newest attempt at each point that has one, by the point's index.
 
-    One LIST for a thousand runs of this sweep, whatever else the store has; runs that say that they go on are
+    One LIST for a thousand runs of this sweep, whatever else the store has; none where `entries`, the status
+    objects of all its runs, are known already. Runs that say that they go on are
     asked whether they live, as `runs.catalog` does.
     """
     moment = now or datetime.now(UTC)
     newest: dict[int, tuple[int, Entry]] = {}
     settled: Counter[int] = Counter()
-    for index, number, _, entry in attempt_entries(store, sweep_id, count):
+    for index, number, _, entry in attempt_entries(store, sweep_id, count, entries):
         if state_of_size(entry.size) in SETTLED:
             settled[index] += 1
         if index not in newest or number > newest[index][0]:
@@ -64,9 +70,11 @@ def list_attempts(
     return {index: _attempt(store, *newest[index], settled[index], moment) for index in sorted(newest)}
 
 
-def attempt_entries(store: Store, sweep_id: str, count: int) -> Iterator[tuple[int, int, str, Entry]]:
+def attempt_entries(
+    store: Store, sweep_id: str, count: int, entries: Iterable[Entry] | None = None
+) -> Iterator[tuple[int, int, str, Entry]]:
     """Every attempt at every point: index, number, run id, and its status object as a listing has it."""
-    for entry in _entries_of(store, sweep_id):
+    for entry in _entries_of(store, sweep_id) if entries is None else entries:
         run_id = _id_of(entry)
         named = ids.sweep_of(run_id)
         if named is not None and named[1] < count:
