@@ -23,7 +23,8 @@ from tests.cloud.stacks import MACHINE, PROJECT, base_stack, machine_stack, star
 
 AsRole = Callable[[str], Aws]
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
-FOLDERS = ("runs", "status", "snapshots", "images", "builds", "labs", "tokens")
+OF_SWEEPS = ("sweeps", "sweep-bases", "sweep-claims")
+FOLDERS = ("runs", "status", "snapshots", "images", "builds", "labs", "tokens", *OF_SWEEPS)
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -92,6 +93,44 @@ def test_a_machine_reads_its_inputs_and_writes_its_own(
     with pytest.raises(AwsError) as caught:
         s3.get_object(Bucket=base.bucket, Key=missing)
     assert caught.value.code == "NoSuchKey"
+
+
+def test_a_point_of_a_sweep_reads_its_point_and_writes_its_run(aws: Aws, as_role: AsRole) -> None:
+    """SECURITY 8, for a job of AWS Batch: it cannot change what was asked, nor claim a sweep, nor submit."""
+    base = base_stack(aws, Batch="true")
+    for folder in FOLDERS:
+        aws.s3.put_object(Bucket=base.bucket, Key=f"{folder}/some/file", Body=b"there")
+    job = as_role(base.batch_job_role_arn)
+    s3 = job.s3
+    reads = {"runs", "snapshots", "images", "sweeps"}
+    assert allowed_folders(lambda key: s3.get_object(Bucket=base.bucket, Key=key)) == reads
+    written = allowed_folders(lambda key: s3.put_object(Bucket=base.bucket, Key=key, Body=b"new"))
+    assert written == {"runs", "status"}
+    assert allowed_folders(lambda key: s3.delete_object(Bucket=base.bucket, Key=key)) == set()
+    assert is_denied(job.batch.describe_job_queues)
+    assert is_denied(
+        lambda: job.batch.submit_job(
+            jobName="more", jobQueue=base.batch_queue, jobDefinition=base.batch_job_definition
+        )
+    )
+    assert is_denied(lambda: job.cloudformation.delete_stack(StackName=base.stack_id))
+    assert is_denied(job.iam.list_roles)
+    with pytest.raises(AwsError) as caught:
+        s3.get_object(Bucket=base.bucket, Key="sweeps/nobody/stop.json")
+    assert caught.value.code == "NoSuchKey", "whether a sweep was stopped can be asked"
+
+
+def test_who_submits_runs_keeps_sweeps_in_the_bucket(aws: Aws, as_role: AsRole) -> None:
+    """Their points, what makes two alike, and who was first; removed with their runs."""
+    base = base_stack(aws)
+    s3 = person(aws, as_role, "user", base).s3
+    kept = {"runs", "status", "snapshots", *OF_SWEEPS}
+    assert kept <= allowed_folders(lambda key: s3.put_object(Bucket=base.bucket, Key=key, Body=b"new"))
+    assert kept <= allowed_folders(lambda key: s3.get_object(Bucket=base.bucket, Key=key))
+    for folder in OF_SWEEPS:
+        listed = s3.list_objects_v2(Bucket=base.bucket, Prefix=f"{folder}/")
+        assert [one["Key"] for one in listed["Contents"]] == [f"{folder}/some/file"]
+    assert kept <= allowed_folders(lambda key: s3.delete_object(Bucket=base.bucket, Key=key))
 
 
 @pytest.mark.parametrize("task", ["run", "access", "build", "lab"])
