@@ -11,67 +11,81 @@ _LOOK = "DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues De
 def batch_admin_policy(project: str, account: str, region: str) -> Document:
     """For who sets up the base stack with Batch, besides `admin_policy`."""
     arns = Arns(project=project, account=account, region=region)
-    base = base_stack_name(project)
+    return document(_keep_batch(arns), _make_group(arns), _give_roles(arns))
+
+
+def _keep_batch(arns: Arns) -> list[Document]:
+    """Environments, queues and the model of job definitions: what has the base stack's name."""
+    base = base_stack_name(arns.project)
     environments, queues = (
         [arns.here("batch", f"{kind}/{base}{suffix}") for suffix in ("", "-spot")]
         for kind in ("compute-environment", "job-queue")
     )
+    return [
+        allow("KeepTheEnvironments", "batch", "*", environments),
+        allow("KeepTheQueues", "batch", "*", queues),
+        allow("KeepTheQueuesOnEnvironments", "batch", "CreateJobQueue UpdateJobQueue", environments + queues),
+        allow(
+            "KeepTheDefinition",
+            "batch",
+            "DeregisterJobDefinition RegisterJobDefinition TagResource UntagResource",
+            arns.here("batch", f"job-definition/{base}-model*"),
+        ),
+        allow("LookAtBatch", "batch", _LOOK, "*"),
+    ]
+
+
+def _make_group(arns: Arns) -> list[Document]:
+    """The security group of Batch's machines, which bears the project's tag from the first."""
     groups = arns.here("ec2", "security-group/*")
-    return document(
-        [
-            allow("KeepTheEnvironments", "batch", "*", environments),
-            allow("KeepTheQueues", "batch", "*", queues),
-            allow(
-                "KeepTheQueuesOnEnvironments", "batch", "CreateJobQueue UpdateJobQueue", environments + queues
-            ),
-            allow(
-                "KeepTheDefinition",
-                "batch",
-                "DeregisterJobDefinition RegisterJobDefinition TagResource UntagResource",
-                arns.here("batch", f"job-definition/{base}-model*"),
-            ),
-            allow("LookAtBatch", "batch", _LOOK, "*"),
-            allow(
-                "MakeAGroup",
-                "ec2",
-                "CreateSecurityGroup",
-                groups,
-                equals(f"aws:RequestTag/{PROJECT_TAG}", project),
-            ),
-            allow("MakeAGroupInANetwork", "ec2", "CreateSecurityGroup", arns.here("ec2", "vpc/*")),
-            allow(
-                "TagTheGroup", "ec2", "CreateTags", groups, equals("ec2:CreateAction", "CreateSecurityGroup")
-            ),
-            allow(
-                "ChangeTheGroup",
-                "ec2",
-                "AuthorizeSecurityGroupEgress DeleteSecurityGroup RevokeSecurityGroupEgress "
-                "UpdateSecurityGroupRuleDescriptionsEgress",
-                groups,
-                equals(f"aws:ResourceTag/{PROJECT_TAG}", project),
-            ),
-            allow(
-                "GiveInstancesTheirRole",
-                "iam",
-                "PassRole",
-                arns.role("batch-instance"),
-                equals("iam:PassedToService", arns.ec2),
-            ),
-            allow(
-                "GiveContainersTheirRole",
-                "iam",
-                "PassRole",
-                arns.role("batch-job"),
-                equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
-            ),
-            allow(
-                "LetBatchBeUsedTheFirstTime",
-                "iam",
-                "CreateServiceLinkedRole",
-                arns.iam("role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"),
-                equals("iam:AWSServiceName", "batch.amazonaws.com"),
-            ),
-        ]
+    return [
+        allow(
+            "MakeAGroup",
+            "ec2",
+            "CreateSecurityGroup",
+            groups,
+            equals(f"aws:RequestTag/{PROJECT_TAG}", arns.project),
+        ),
+        allow("MakeAGroupInANetwork", "ec2", "CreateSecurityGroup", arns.here("ec2", "vpc/*")),
+        allow("TagTheGroup", "ec2", "CreateTags", groups, equals("ec2:CreateAction", "CreateSecurityGroup")),
+        allow(
+            "ChangeTheGroup",
+            "ec2",
+            "AuthorizeSecurityGroupEgress DeleteSecurityGroup RevokeSecurityGroupEgress "
+            "UpdateSecurityGroupRuleDescriptionsEgress",
+            groups,
+            equals(f"aws:ResourceTag/{PROJECT_TAG}", arns.project),
+        ),
+    ]
+
+
+def _give_roles(arns: Arns) -> list[Document]:
+    return [
+        allow(
+            "GiveInstancesTheirRole",
+            "iam",
+            "PassRole",
+            arns.role("batch-instance"),
+            equals("iam:PassedToService", arns.ec2),
+        ),
+        _give_containers_their_role(arns),
+        allow(
+            "LetBatchBeUsedTheFirstTime",
+            "iam",
+            "CreateServiceLinkedRole",
+            arns.iam("role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"),
+            equals("iam:AWSServiceName", "batch.amazonaws.com"),
+        ),
+    ]
+
+
+def _give_containers_their_role(arns: Arns) -> Document:
+    return allow(
+        "GiveContainersTheirRole",
+        "iam",
+        "PassRole",
+        arns.role("batch-job"),
+        equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
     )
 
 
@@ -124,12 +138,6 @@ def batch_user_policy(project: str, account: str, region: str) -> Document:
             allow(
                 "PointDeadlines", "scheduler", "UpdateSchedule", arns.here("scheduler", f"schedule/{base}/*")
             ),
-            allow(
-                "GiveContainersTheirRole",
-                "iam",
-                "PassRole",
-                arns.role("batch-job"),
-                equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
-            ),
+            _give_containers_their_role(arns),
         ]
     )
