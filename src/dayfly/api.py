@@ -19,7 +19,7 @@ from dayfly.backends.submission import plan_submission
 from dayfly.backends.sweep_names import find_named, not_a_run, not_a_sweep
 from dayfly.backends.sweep_plan import plan_sweep, wish_of
 from dayfly.backends.sweep_points import Drawing, grid_from
-from dayfly.backends.sweep_start import begin_sweep, pool_for, wait_until_taken_up
+from dayfly.backends.sweep_start import Begun, begin_sweep, pool_for, wait_until_taken_up
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import DayflyError, RunConflictError, UsageError
 from dayfly.project.load import load_project
@@ -200,20 +200,25 @@ def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
     opened = partial(store_for, project, os.environ)
     plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), opened)
     begun = begin_sweep(plan.store, plan, os.environ, pool)
-    if not wait:
+    if wait:
+        _see_through(begun)
+    else:
         wait_until_taken_up(begun)
-        return begun.sweep
+    return begun.sweep
+
+
+def _see_through(begun: Begun) -> None:
+    """Wait until a sweep has ended; Ctrl-C ends it, for one that somebody waits for ends with the waiting."""
     process = begun.process
     if process is None:
         begun.sweep.wait()
-        return begun.sweep
+        return
     try:
         process.wait()
-    except BaseException:  # Ctrl-C: a sweep that somebody waits for ends with the waiting
+    except BaseException:
         process.interrupt()
         process.wait()
         raise
-    return begun.sweep
 
 
 def _flags(settings: Mapping[str, Any]) -> dict[str, Any]:

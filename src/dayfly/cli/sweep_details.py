@@ -85,7 +85,7 @@ def _print_head(sweep: Sweep, overview: Overview, table: SweepTable) -> None:
         longest = format_duration(max(times))
         print_line("took", f"{format_duration(sum(times))} of notebooks together, {longest} the longest")
     if table.cost is not None:
-        print_line("cost", f"${table.cost:.4f}")
+        print_line("cost", f"{table.at_most}${table.cost:.4f}")
     print_line("kernel", request.run.kernel)
 
 

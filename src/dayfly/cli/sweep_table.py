@@ -93,7 +93,7 @@ def _print_notes(table: SweepTable, shown: int, left_out: list[Column]) -> None:
         f"{count:,} {state_words(state)}"
         for state, count in sorted(table.counts.items(), key=lambda item: -item[1])
     ]
-    cost = "" if table.cost is None else f" · ${table.cost:.2f} by the time that they ran"
+    cost = "" if table.cost is None else f" · {table.at_most}${table.cost:.2f} by the time that they ran"
     to_stderr(f"{len(table.rows):,} points: {', '.join(counts)}{cost}")
     if shown < len(table.rows):
         to_stderr(f"The first {shown}; all of them with: dayfly results {sweep} --all")

@@ -88,6 +88,11 @@ class SweepTable:
         known = [row.cost for row in self.rows if row.cost is not None]
         return sum(known, Decimal()) if known else None
 
+    @property
+    def at_most(self) -> str:
+        """What is said before a cost: on AWS Batch the price of a point is a bound."""
+        return "at most " if self.sweep.run.backend == "batch" else ""
+
     def failures_first(self) -> list[PointResult]:
         """The rows, those that failed first; by point otherwise."""
         return sorted(self.rows, key=lambda row: (not row.failed, row.index))

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from dayfly.aws.sweep_cost import cost_of_point, cost_of_sweep
+from dayfly.backends.sweep_view import Sweep
 from dayfly.cli.cost_text import print_cost, print_costs, run_to_json
+from dayfly.cli.sweep_details import print_sweep_details
+from dayfly.cli.sweep_table import print_sweep
 from dayfly.runs.batch_record import BatchSubmission, record_key
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
@@ -104,3 +107,11 @@ def test_the_table_of_a_sweep_has_what_each_point_cost(store: Store) -> None:
     table = load_table(store, SWEEP_ID, now=LATER)
     assert [row.cost for row in table.rows] == [Decimal("0.40"), Decimal("0.40"), None, None]
     assert table.cost == Decimal("0.80")
+
+
+def test_results_and_show_say_that_it_is_a_bound(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    put_submission(store)
+    print_sweep(load_table(store, SWEEP_ID, now=LATER), everything=False, width=None)
+    assert "at most $0.80 by the time that they ran" in capsys.readouterr().err
+    print_sweep_details(Sweep(SWEEP_ID, store), as_json=False)
+    assert "at most $0.8000" in capsys.readouterr().out
