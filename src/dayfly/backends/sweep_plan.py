@@ -145,7 +145,12 @@ def _on_batch(plan: SweepPlan, target: BatchTarget, environ: Mapping[str, str], 
     """The plan with what would be submitted; a sweep that is new keeps the bound of its points' price."""
     from dayfly.backends.batch import plan_on_batch
 
-    found = plan_on_batch(target, plan.sweep, plan.points, spot=spot, environ=environ)
+    try:
+        found = plan_on_batch(target, plan.sweep, plan.points, spot=spot, environ=environ)
+    except BaseException:
+        if plan.bundle is not None:
+            plan.bundle.close()
+        raise
     if found is None or plan.continues is not None:
         return replace(plan, batch=found)
     priced = plan.sweep.model_copy(update={"price_per_hour": found.record.price_per_hour})
