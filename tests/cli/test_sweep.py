@@ -277,3 +277,4 @@ def test_when_the_pool_is_killed_the_sweep_is_interrupted_not_running(place: Pla
         _, said = process.communicate(timeout=60)
     assert process.returncode == State.INTERRUPTED.exit_code
     assert "interrupted" in said.decode()
+    wait_for(lambda: not list(Path(place.environ["TMPDIR"]).glob("dayfly-*")), "the end of its sockets")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -59,7 +60,7 @@ def nursery(directory: Path) -> Iterator[str]:
     if parent == 0:
         code = 1
         try:
-            code = _serve(listener, theirs)
+            code = _serve(listener, theirs, directory)
         except BaseException:  # noqa: BLE001 -- the child of a fork must never return
             sys.excepthook(*sys.exc_info())
         finally:
@@ -74,7 +75,7 @@ def nursery(directory: Path) -> Iterator[str]:
         os.waitpid(parent, 0)
 
 
-def _serve(listener: socket.socket, alive: int) -> int:
+def _serve(listener: socket.socket, alive: int, directory: Path) -> int:
     """In the nursery: fork until `alive` ends. Returns the exit code, of the nursery or of a child of it."""
     signal.pthread_sigmask(
         signal.SIG_BLOCK, ENDING
@@ -88,7 +89,10 @@ def _serve(listener: socket.socket, alive: int) -> int:
     gc.freeze()
     own = os.getpid()
     request = Server(listener, signal.SIGTERM).run()
-    return 0 if request is None else _run(request, own)
+    if request is not None:
+        return _run(request, own)
+    shutil.rmtree(directory, ignore_errors=True)  # a pool that was killed has left it
+    return 0
 
 
 def _run(request: Mapping[str, Any], parent: int) -> int:

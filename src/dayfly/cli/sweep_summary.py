@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,13 +14,15 @@ import typer
 from dayfly.backends.pool import LOG
 from dayfly.backends.sweep_view import Overview, Sweep
 from dayfly.cli.sweep_text import count_states, describe_counts, describe_point, describe_points
-from dayfly.cli.text import SYMBOLS, safe_text, style_state, to_stderr
+from dayfly.cli.text import SYMBOLS, format_size, safe_text, style_state, to_stderr
 from dayfly.runs import layout
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _SHOWN = 5
 _POOL_LINES = 3
+_LITTLE_BYTES = 4 << 20
+"""On a disk with less, runs fail: each needs some room to say how it ended."""
 
 
 def exit_sweep(sweep: Sweep, overview: Overview, *, quiet: bool, as_json: bool) -> None:
@@ -76,8 +79,17 @@ def _words_of_pool(sweep: Sweep, state: State) -> list[str]:
         return []
     lines = safe_text(text).splitlines()
     if state is State.INTERRUPTED:
-        return lines[-_POOL_LINES:]
+        return [*lines[-_POOL_LINES:], *_full_disk(sweep)]
     return [line for line in lines if line.startswith("warning: ")][:_POOL_LINES]
+
+
+def _full_disk(sweep: Sweep) -> list[str]:
+    """A pool can say nothing itself on a disk that is full."""
+    root = sweep.store.root
+    free = shutil.disk_usage(root).free if root is not None else _LITTLE_BYTES
+    if free >= _LITTLE_BYTES:
+        return []
+    return [f"The disk that holds {root} is full ({format_size(free)} are left): make room, then go on."]
 
 
 def failure_lines(sweep: Sweep, overview: Overview, *, most: int) -> Iterator[str]:

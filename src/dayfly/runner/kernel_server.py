@@ -213,7 +213,8 @@ def prepare(modules: list[str]) -> None:
             importlib.import_module(module)
     from IPython.core.inputtransformer2 import TransformerManager
 
-    TransformerManager().transform_cell("1\n")  # compiles the regular expressions of Python's tokens
+    # Compiles the regular expressions of Python's tokens.
+    TransformerManager().transform_cell("1\n")  # type: ignore[no-untyped-call]
     with _Watch() as watch:
         for module in modules:
             watch.load(module)

@@ -66,7 +66,11 @@ class LaunchedKernel:
     def signal_group(self, number: int) -> None:
         """Signal the kernel and what it started, unless it moved to a session of its own."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:  # one that was forked just now has no group of its own yet
+                if self.alive():
+                    os.kill(self.process.pid, number)
 
 
 def start_process(

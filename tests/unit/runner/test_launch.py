@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -170,3 +171,31 @@ open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
     def test_an_ipython_kernel_keeps_its_history_in_memory(self, log: IO[bytes]) -> None:
         said = told(spec_of(TELL, "ipykernel_launcher"), log)
         assert "--HistoryManager.hist_file=:memory:" in said["argv"]
+
+
+class InOurGroup:
+    """A kernel that was forked a moment ago: it has no process group of its own yet."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", SLEEP])
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self) -> int:
+        return self._process.wait()
+
+
+def test_one_that_has_no_group_of_its_own_yet_is_ended_all_the_same(log: IO[bytes]) -> None:
+    kernel = InOurGroup()
+    with launch_kernel(
+        spec_of(SLEEP),
+        cwd=Path.cwd(),
+        environ=os.environ,
+        transport="ipc",
+        log=log,
+        start=lambda *_: kernel,
+    ):
+        assert kernel.poll() is None
+    assert kernel.poll() == -signal.SIGKILL
