@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dayfly.aws.client import Aws
+from dayfly.aws.policies import user_policy
+from dayfly.aws.policy_batch import batch_user_policy
 from dayfly.backends.sweep_view import Sweep
-from dayfly.rehearsal.emulator import Emulator
+from dayfly.rehearsal.emulator import ACCOUNT, Emulator
 from dayfly.runs import layout
 from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.store import Store
-from tests.cloud.stacks import base_stack
+from tests.cloud.stacks import PROJECT, base_stack
 from tests.cloud.submissions import CloudProject, make_project
 from tests.helpers import PATIENCE_S
 
@@ -109,6 +112,38 @@ def test_going_on_without_a_price_needs_a_yes_as_well(unpriced: CloudProject) ->
     said = unpriced.cli("retry", sweep.sweep_id, "--detach", "--yes").err
     assert "4 points in 1 job" in said
     assert len(load_submissions(unpriced.store, sweep.sweep_id)) == 2
+
+
+def test_every_command_on_a_sweep_needs_the_two_policies_of_who_submits_and_no_more(
+    project: CloudProject, aws: Aws, emulator: Emulator
+) -> None:
+    """SECURITY 9: the real commands, on an emulator that enforces policies."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    role = aws.iam.create_role(
+        RoleName="ada",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    for name, make in (("user", user_policy), ("batch", batch_user_policy)):
+        document = json.dumps(make(PROJECT, ACCOUNT, aws.region))
+        aws.iam.put_role_policy(RoleName="ada", PolicyName=name, PolicyDocument=document)
+    hers = emulator.environ(emulator.credentials_of(role))
+    ada = replace(project, environ={**project.environ, **hers})
+    emulator.forget_requests()
+    sweep_id = ada.cli(*SWEEP, "--detach", "--max-cost", "5").out.strip()
+    for command in (("show",), ("cost",), ("results",)):
+        ada.cli(*command, sweep_id)
+    assert "4 RUNNABLE" in ada.cli("cloud", "status").out
+    ada.cli("stop", sweep_id, code=None)
+    ada.cli("retry", sweep_id, "--detach")
+    ada.cli("stop", sweep_id, code=None)
+    ada.cli("rm", sweep_id)
+    assert sweeps_in(project.store) == []
+    refused = {f"{r['service']}:{r['operation']}" for r in emulator.requests() if r["status"] == 403}
+    assert refused == {"s3:ListBucketVersions"}, "cloud status does without the sizes of older versions"
 
 
 def program(project: CloudProject, text: str) -> str:
