@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import PROGRAMS, Place
+from dayfly.backends.sweep_creation import pool_alive
+from dayfly.runs.catalog import find_sweep_ids, list_runs
+from dayfly.runs.state import State
+from tests.helpers import PROGRAMS, Place, wait_for
 
 _ON_A_SMALL_DISK = """
 set -e
@@ -42,3 +47,21 @@ def test_fault_43_the_disk_is_full_before_all_points_have_run(place: Place, tmp_
     assert "make room, then go on" in told
     assert "Traceback" not in told
     assert "left to run)" in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0, 0.005, 0.02, 0.1])
+def test_a_sweep_ends_however_early_its_end_is_asked_for(
+    place: Place, after_s: float, number: signal.Signals
+) -> None:
+    points = place.root / "points.yaml"
+    points.write_text("- {}\n")
+    with place.started("sweep", str(place.notebook("sleeps")), "--file", str(points)) as process:
+        wait_for(lambda: find_sweep_ids(place.store), "the sweep")
+        time.sleep(after_s)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    (sweep_id,) = find_sweep_ids(place.store)
+    wait_for(lambda: not pool_alive(place.store, sweep_id), "the end of its pool")
+    assert {run.state for run in list_runs(place.store)} <= {State.INTERRUPTED}, said.decode()
+    assert process.returncode in {State.INTERRUPTED.exit_code, 130}

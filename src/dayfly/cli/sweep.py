@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -125,15 +126,36 @@ def _backend(on: str) -> BackendName:
 def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bool) -> None:
     from dayfly.backends.sweep_start import begin_sweep, pool_for
     from dayfly.cli.batch_plan import agree_to_batch
-    from dayfly.cli.signals import end_by_signals
 
-    end_by_signals()  # until the watching begins
     tell = (lambda _: None) if quiet or as_json else to_stderr
     tell_plan(plan, tell)
     agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json)
     spot = plan.batch.record.spot if plan.batch is not None else None
-    begun = begin_sweep(plan.store, plan, os.environ, pool_for(plan.sweep.run.backend, spot=spot))
-    _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+    pool = pool_for(plan.sweep.run.backend, spot=spot)
+    begin = partial(begin_sweep, plan.store, plan, os.environ, pool)
+    _begin_and_watch(begin, here=plan.batch is None, detach=detach, quiet=quiet, as_json=as_json)
+
+
+def _begin_and_watch(
+    begin: Callable[[], Begun], *, here: bool, detach: bool, quiet: bool, as_json: bool
+) -> None:
+    """Begin a sweep and watch it; one that is interrupted before the watching has begun ends all the same.
+
+    `here`: what works on it is begun on this computer, in a moment, and never without being known.
+    """
+    from dayfly.cli.signals import end_by_signals
+    from dayfly.runner.signals import defer_signals
+
+    end_by_signals()
+    begun: Begun | None = None
+    try:
+        with defer_signals() if here else nullcontext():
+            begun = begin()
+        _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+    except KeyboardInterrupt:
+        if begun is not None and begun.process is not None:
+            begun.process.interrupt()
+        raise
 
 
 def tell_plan(plan: SweepPlan, tell: Callable[[str], None]) -> None:
@@ -178,10 +200,6 @@ def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
     try:
         with choose_sweep_view(sweep_, quiet=quiet, as_json=as_json) as view:
             overview = watch_sweep(sweep_, process, view)
-    except KeyboardInterrupt:  # before the watching had begun
-        if process is not None:
-            process.interrupt()
-        raise
     except BrokenPipeError:  # nobody reads what we show: the exit code still tells how it ends
         replace_broken_streams()
         overview = watch_sweep(sweep_, process, QuietSweepView())
@@ -236,8 +254,9 @@ def retry(
     asked = sweep_.retry(chosen)
     if not (quiet or as_json):
         to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
-    begun = go_on(sweep_, os.environ, pool_for(sweep_.request.run.backend))
-    _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
+    backend = sweep_.request.run.backend
+    begin = partial(go_on, sweep_, os.environ, pool_for(backend))
+    _begin_and_watch(begin, here=backend != "batch", detach=detach, quiet=quiet, as_json=as_json)
 
 
 def _agree_to_retry(
