@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -42,14 +42,21 @@ def start(submission: Submission, store: Store) -> tuple[Run, Execution]:
         return Run(request.run_id, store), _start_machine(store, request, submission.target)
     made: Request | None = None
     execution: Execution | None = None
+    entered = False
     try:
         made = create_run(store, submission)
-        with defer_signals():  # what comes now is delivered at its end, when there is something to interrupt
+        # What comes now is delivered at its end, when there is something to interrupt. Containers may wait
+        # for a download before: that can be interrupted, and then nobody ever takes up the run.
+        local = made.backend == "local"
+        with defer_signals() if local else nullcontext():
+            entered = True
             execution = _start_here(store, made, submission.content)
     except KeyboardInterrupt:
-        if made is not None:
-            with defer_signals():
-                (execution or _start_here(store, made, submission.content)).interrupt()
+        if execution is not None:
+            execution.interrupt()
+        elif made is not None and made.backend == "local" and not entered:
+            with defer_signals():  # so that it says how it ended
+                _start_here(store, made, submission.content).interrupt()
         raise
     return Run(made.run_id, store), execution
 

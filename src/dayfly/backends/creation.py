@@ -53,8 +53,7 @@ def create_run(store: Store, submission: Submission) -> Request:
             if not store.exists(key):  # all runs of a commit share it
                 store.put(key, bundle)
     for _ in range(_ID_ATTEMPTS):
-        if store.create(layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()):
-            _complete(store, request, submission.content)
+        if _create(store, request, submission.content):
             return request
         if submission.token is not None:
             return _made_before(store, request, submission.content)
@@ -82,14 +81,24 @@ def _made_before(store: Store, request: Request, content: bytes) -> Request:
     return parse_model(Request, found, layout.REQUEST)
 
 
-def _complete(store: Store, request: Request, content: bytes) -> None:
-    """What a run needs beside its request; without it, not even the request stays."""
-    state = State.PROVISIONING if request.machine is not None else State.REQUESTED
+def _create(store: Store, request: Request, content: bytes) -> bool:
+    """Put a run that is not there; False when its id is taken. Of one that is cut off nothing stays."""
+    key, ours = layout.run_key(request.run_id, layout.REQUEST), request.to_bytes()
     try:
-        store.put(layout.run_key(request.run_id, layout.INPUT), content)
-        put_status(store, request.run_id, state, request.created)
+        created = store.create(key, ours)
+        if created:
+            _complete(store, request, content)
     except BaseException:
         with suppress(StoreError):
-            keys = [layout.run_key(request.run_id, name) for name in (layout.INPUT, layout.REQUEST)]
-            store.delete([layout.status_key(request.run_id), *keys])
+            if store.get(key) == ours:  # else it is of another who was given the same token
+                input_key = layout.run_key(request.run_id, layout.INPUT)
+                store.delete([layout.status_key(request.run_id), input_key, key])
         raise
+    return created
+
+
+def _complete(store: Store, request: Request, content: bytes) -> None:
+    """What a run needs beside its request."""
+    state = State.PROVISIONING if request.machine is not None else State.REQUESTED
+    store.put(layout.run_key(request.run_id, layout.INPUT), content)
+    put_status(store, request.run_id, state, request.created)

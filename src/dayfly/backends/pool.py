@@ -59,13 +59,15 @@ def available_cpus() -> float:
     return cpus
 
 
-def available_memory_bytes() -> int:
-    """The memory that is free, or can be made so."""
+def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
+    """The memory that is free, or can be made so, as that of files that were read."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     with suppress(OSError, ValueError):
-        limit = int((_CGROUP / "memory.max").read_text())
-        found = min(found, limit - int((_CGROUP / "memory.current").read_text()))
+        limit = int((cgroup / "memory.max").read_text())
+        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        used = int((cgroup / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
+        found = min(found, limit - used)
     return max(found, 0)

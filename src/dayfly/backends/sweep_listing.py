@@ -38,7 +38,7 @@ def list_with_sweeps(
     def summarize(each: str) -> RunSummary | None:
         if each in runs:
             return summarize_run(store, runs[each], moment)
-        return _summarize_sweep(store, each, working=working[each], entries=children[each])
+        return _summarize_sweep(store, each, working=working[each], entries=children[each], moment=moment)
 
     chosen = sorted([*runs, *sweeps], key=ids.age, reverse=True)[:newest]
     listed = side_by_side(summarize, chosen, AT_ONCE if store.root is None else 1)
@@ -46,14 +46,14 @@ def list_with_sweeps(
 
 
 def _summarize_sweep(
-    store: Store, sweep_id: str, *, working: bool | None, entries: Sequence[Entry]
+    store: Store, sweep_id: str, *, working: bool | None, entries: Sequence[Entry], moment: datetime
 ) -> RunSummary | None:
     """One sweep as a listing shows it; None for one that was removed meanwhile."""
     requested = ids.started_at(sweep_id)
     if requested is None:
         return None
     # The listing of the newest may begin after this sweep: then it looks for its runs itself.
-    seen = Seen(working=working, entries=entries) if entries else None
+    seen = Seen(working=working, entries=entries, moment=moment) if entries else None
     try:
         overview = Sweep(sweep_id, store).look(seen)
     except RunNotFoundError:

@@ -22,6 +22,7 @@ from dayfly.runner.notebook import Notebook
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, base_identity, canonical, encode_points
+from dayfly.runs.sweep_states import open_points
 
 if TYPE_CHECKING:
     from dayfly.aws.batch_plan import BatchPlan
@@ -119,38 +120,42 @@ def plan_sweep(  # noqa: PLR0913, PLR0917 -- what plan_submission takes, and two
         environ,
         now,
     )
-    if wish.jobs is not None and asked.backend != "batch":  # where Batch decides
-        check_jobs(min(wish.jobs, len(drawn[0].points)), find_room())
-    sweep = _sweep_of(submission, wish, drawn[0])
-    store = open_store(submission)
+    try:
+        plan = _plan(submission, wish, drawn[0], open_store(submission), now)
+        if submission.batch is None:
+            return plan
+        return _on_batch(plan, submission.batch, environ, spot=project.settings.spot)
+    except BaseException:
+        if submission.bundle is not None:
+            submission.bundle.close()
+        raise
+
+
+def _plan(submission: Submission, wish: SweepWish, drawn: Drawn, store: Store, now: datetime) -> SweepPlan:
+    sweep = _sweep_of(submission, wish, drawn)
     plan = SweepPlan(
         sweep=sweep,
-        points=drawn[0].points,
+        points=drawn.points,
         content=submission.content,
         bundle=submission.bundle,
         target=submission.target,
         store=store,
-        asked=drawn[0].asked,
+        asked=drawn.asked,
+        forced=wish.force,
     )
-    if wish.force:
-        plan = replace(plan, forced=True)
-    else:
+    if not wish.force:
         plan = _with_earlier(plan, find_earlier(store, sweep.base, now=now))
-    if submission.batch is None:
-        return plan
-    return _on_batch(plan, submission.batch, environ, spot=project.settings.spot)
+    if wish.jobs is not None and submission.batch is None:  # where Batch decides
+        attempts = plan.continues.attempts if plan.continues is not None else {}
+        check_jobs(min(wish.jobs, len(open_points(plan.sweep, plan.points, attempts, {}))), find_room())
+    return plan
 
 
 def _on_batch(plan: SweepPlan, target: BatchTarget, environ: Mapping[str, str], *, spot: bool) -> SweepPlan:
     """The plan with what would be submitted; a sweep that is new keeps the bound of its points' price."""
     from dayfly.backends.batch import plan_on_batch
 
-    try:
-        found = plan_on_batch(target, plan.sweep, plan.points, spot=spot, environ=environ)
-    except BaseException:
-        if plan.bundle is not None:
-            plan.bundle.close()
-        raise
+    found = plan_on_batch(target, plan.sweep, plan.points, spot=spot, environ=environ)
     if found is None or plan.continues is not None:
         return replace(plan, batch=found)
     priced = plan.sweep.model_copy(update={"price_per_hour": found.record.price_per_hour})

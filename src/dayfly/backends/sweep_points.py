@@ -101,14 +101,16 @@ def grid_from(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]], where: str 
         return Grid(rows=rows_of(grid, where))
     values = {name: _plain(value) for name, value in axes_of(grid, where).items()}
     return Grid(
-        shared={name: value for name, value in values.items() if not isinstance(value, list)},
-        axes={name: value for name, value in values.items() if isinstance(value, list)},
+        shared={name: value for name, value in values.items() if not isinstance(value, (list, MadeLater))},
+        axes={name: value for name, value in values.items() if isinstance(value, (list, MadeLater))},
     )
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, range) and len(value) > MOST_POINTS:
+        return MadeLater(len(value), value.__getitem__)
     return list(value) if isinstance(value, (tuple, range)) else value
 
 

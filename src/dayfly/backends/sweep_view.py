@@ -111,6 +111,8 @@ class Seen:
 
     working: bool | None
     entries: Sequence[Entry]
+    moment: datetime
+    """When that was: a heartbeat is late by it, not by when the last of many is looked at."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Sweep:
 
         The LIST is not needed where `seen` says what whoever lists many sweeps has seen of this one.
         """
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) if seen is None else seen.moment
         # Before the listing: a pool that ends in between has left what it did.
         working = pool_alive(self.store, self.sweep_id) if seen is None else seen.working
         entries = None if seen is None else seen.entries

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,14 +38,29 @@ def defer_signals() -> Iterator[None]:
     try:
         if threading.current_thread() is threading.main_thread():
             for number in ENDING:
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                if signal.getsignal(number) not in {None, signal.SIG_IGN}:  # None: not of Python's making
                     before[number] = signal.signal(number, lambda taken, _: came.append(taken))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        problem = _restore(before)
         for taken in came:
             signal.raise_signal(taken)
+        if problem is not None:
+            raise problem
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> BaseException | None:
+    """Set them all, also when a signal comes meanwhile; returns what was raised then."""
+    problem: BaseException | None = None
+    for number, handler in handlers.items():
+        restored = False
+        while not restored:
+            try:
+                signal.signal(number, handler)
+                restored = True
+            except BaseException as error:  # noqa: BLE001 -- raised by a handler, to be raised again
+                problem = error
+    return problem
 
 
 def release_signals() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,10 @@ def test_jobs_are_what_cores_and_memory_bear() -> None:
     assert default_jobs(available_cpus() / 2, 1) == 2
     assert default_jobs(0.001, available_memory_bytes() // 3) in {2, 3, 4}
     assert default_jobs(1000.0, 1 << 60) == 1
+
+
+def test_what_a_container_has_read_is_memory_that_can_be_had(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("400000000\n")
+    (tmp_path / "memory.current").write_text("390000000\n")
+    (tmp_path / "memory.stat").write_text("anon 40000000\ninactive_file 350000000\n")
+    assert available_memory_bytes(tmp_path) == 360_000_000

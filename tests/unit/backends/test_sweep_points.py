@@ -339,3 +339,13 @@ class TestAGridInAFile:
 def test_a_range_of_numbers_that_nothing_could_hold_is_refused_at_once(text: str) -> None:
     with pytest.raises(UsageError, match="too large, or too small"):
         parse_values(text, "-p x")
+
+
+def test_a_range_of_pythons_that_is_too_long_to_be_made_can_be_drawn_from() -> None:
+    drawn = points_of(grid_from({"a": range(10**12), "b": 1}), sample=3)
+    assert len({point["a"] for point in drawn}) == 3
+
+
+def test_a_range_of_pythons_that_is_too_long_is_refused_before_it_is_made() -> None:
+    with pytest.raises(UsageError):
+        points_of(grid_from({"a": range(10**12)}))

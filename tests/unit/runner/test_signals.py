@@ -70,3 +70,23 @@ def test_elsewhere_than_in_the_main_thread_nothing_is_deferred() -> None:
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_all_handlers_are_as_before_when_one_is_called_between() -> None:
+    def raises(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = {number: signal.signal(number, raises) for number in ENDING}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _come_while_deferred()
+        assert {signal.getsignal(number) for number in ENDING} == {raises}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _come_while_deferred() -> None:
+    with defer_signals():
+        for number in ENDING:
+            signal.raise_signal(number)
