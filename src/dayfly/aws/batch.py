@@ -15,28 +15,24 @@ from decimal import Decimal
 from typing import Any
 
 from dayfly.aws.base import BaseStack
-from dayfly.aws.batch_deadline import REASON, aim_sweep, arm_sweep
+from dayfly.aws.batch_deadline import REASON
 from dayfly.aws.batch_follow import ArrayStatus, follow_sweep
 from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
 from dayfly.aws.batch_spent import spent_on
+from dayfly.aws.batch_submit import STOPPED, apply_submission
+from dayfly.aws.batch_unanswered import adopt_unanswered
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import disarm_deadline
 from dayfly.aws.names import PROJECT_TAG
 from dayfly.errors import AwsError
 from dayfly.runs import layout
-from dayfly.runs.batch_record import ArrayJob, BatchSubmission, children_of, load_submissions, record_key
+from dayfly.runs.batch_record import BatchSubmission, children_of, load_submissions, record_key
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import Point, SweepRequest, encode_points
 from dayfly.runs.sweep_batch import BATCH, children_key, encode_children
 from dayfly.runs.sweep_states import list_attempts, load_again, open_points
 
-STOPPED = "dayfly: the sweep was stopped"
 QUEUE_TIMED_OUT = "dayfly: queue_timed_out"
-RETRIED = (
-    {"onStatusReason": "Host EC2*", "action": "RETRY"},
-    {"onReason": "*", "action": "EXIT"},
-)
-"""As the model of the job definition has it: what names a number of attempts must name the rules as well."""
 _ABANDONED_S = 600.0
 """Between the two objects of a submission there is one request: who takes so long for it is gone."""
 _BEGUN = ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")
@@ -67,7 +63,7 @@ def plan_sweep_submission(  # noqa: PLR0913, PLR0917 -- what Batch is asked
 
     `again` are settled points that are to be asked for once more. Raises AwsError, StoreError and UsageError.
     """
-    records = load_submissions(store, sweep.sweep_id)
+    records = adopt_unanswered(aws, base, store, sweep.sweep_id)
     found = follow_sweep(aws, store, sweep.sweep_id, records)
     wanted = _open(store, sweep, points, found, again, aws.now())
     if not wanted:
@@ -121,7 +117,7 @@ def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
             f"Somebody else is submitting {sweep.sweep_id} just now.",
             hint=f"See how it goes: dayfly show {sweep.sweep_id}",
         )
-    return _apply(aws, base, store, plan, definition)
+    return apply_submission(aws, base, store, plan, definition)
 
 
 def _spent(store: Store, sweep: SweepRequest, followed: Sequence[ArrayStatus], now: datetime) -> Decimal:
@@ -155,57 +151,10 @@ def _open(  # noqa: PLR0913, PLR0917 -- what there is, and what is known of it
     under_way = {
         index
         for one in followed
-        if not one.ended and one.array.job_id
+        if not one.ended  # one that has not answered may be at work
         for index, _ in children_of(store, one.submission, one.array)
     }
     return [one for one in found if one[0] not in under_way]
-
-
-def _apply(aws: Aws, base: BaseStack, store: Store, plan: BatchPlan, definition: str) -> BatchSubmission:
-    record = plan.record.model_copy(update={"definition": definition})
-    key = record_key(record.sweep_id, record.number)
-    store.put(key, record.to_bytes())
-    for place, array in enumerate(record.arrays):
-        arm_sweep(aws, base, name=array.schedule, deadline=record.deadline)
-        made = aws.batch.submit_job(**_request(plan, record, array, store.url))
-        named = array.model_copy(update={"job_id": made["jobId"]})
-        arrays = (*record.arrays[:place], named, *record.arrays[place + 1 :])
-        record = record.model_copy(update={"arrays": arrays})
-        try:
-            store.put(key, record.to_bytes())
-            aim_sweep(aws, base, name=array.schedule, job_id=made["jobId"], deadline=record.deadline)
-        except BaseException:
-            # A job that nobody knows of, or that nothing would end, does not stay.
-            aws.batch.terminate_job(jobId=made["jobId"], reason=STOPPED)
-            raise
-    return record
-
-
-def _request(plan: BatchPlan, record: BatchSubmission, array: ArrayJob, store_url: str) -> Any:
-    environment = {
-        "DAYFLY_STORE": store_url,
-        "DAYFLY_SWEEP": record.sweep_id,
-        "DAYFLY_SUBMISSION": str(record.number),
-        "DAYFLY_FIRST_CHILD": str(array.first),
-        "DAYFLY_DEADLINE_EPOCH": str(int(record.deadline.timestamp())),
-        "DAYFLY_TIMEOUT": f"{record.timeout_s:g}",
-        "AWS_REGION": record.region,
-    }
-    needs = (("VCPU", record.vcpus), ("MEMORY", record.memory_mib))
-    return {
-        "jobName": array.name,
-        "jobQueue": record.queue,
-        "jobDefinition": record.definition,
-        **({"arrayProperties": {"size": array.size}} if array.size > 1 else {}),
-        "timeout": {"attemptDurationSeconds": max(int(record.attempt_s), 60)},
-        "retryStrategy": {"attempts": record.attempts, "evaluateOnExit": RETRIED},
-        "containerOverrides": {
-            "environment": [{"name": name, "value": value} for name, value in environment.items()],
-            "resourceRequirements": [{"type": kind, "value": str(value)} for kind, value in needs],
-        },
-        "propagateTags": True,
-        "tags": plan.tags,
-    }
 
 
 def _definition(aws: Aws, base: BaseStack, image: str) -> str:
@@ -234,7 +183,9 @@ def stop_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str, *, by: st
     """
     said = json.dumps({"at": aws.now().isoformat(), "by": by}) + "\n"
     store.create(layout.sweep_key(sweep_id, layout.STOP), said.encode())
-    ended = [one for one in follow_sweep(aws, store, sweep_id) if one.array.job_id and not one.ended]
+    records = adopt_unanswered(aws, base, store, sweep_id, aim=False)
+    found = follow_sweep(aws, store, sweep_id, records)
+    ended = [one for one in found if one.array.job_id and not one.ended]
     for one in ended:
         aws.batch.terminate_job(jobId=one.array.job_id, reason=STOPPED)
         disarm_deadline(aws, base, name=one.array.schedule)
@@ -260,7 +211,7 @@ def settle_sweep(aws: Aws, base: BaseStack, store: Store, sweep_id: str) -> list
     The queue itself cancels what heads it and finds no machine, whether anybody looks or not; this is for a
     submission of which nothing has begun within its queue budget, whatever the reason.
     """
-    found = follow_sweep(aws, store, sweep_id)
+    found = follow_sweep(aws, store, sweep_id, adopt_unanswered(aws, base, store, sweep_id))
     now = aws.now()
     for one in found:
         waited = (now - one.submission.created).total_seconds()

@@ -30,8 +30,9 @@ class ArrayStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether no child will run any more."""
-        return self.status in _ENDED or (not self.status and bool(self.array.job_id))
+        """Whether no child will run any more. A job that has not answered has not ended: it may be there."""
+        forgotten = not self.status and bool(self.array.job_id)
+        return self.status in _ENDED or forgotten or bool(self.array.ended)
 
 
 def follow_sweep(

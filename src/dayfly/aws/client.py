@@ -151,23 +151,28 @@ class Aws:
         return cast("BatchClient", self._client("batch"))
 
     @property
+    def batch_once(self) -> BatchClient:
+        """For SubmitJob, which makes another job each time: a lost answer must not repeat the call."""
+        return cast("BatchClient", self._client("batch", once=True))
+
+    @property
     def cost_explorer(self) -> CostExplorerClient:
         """What AWS has billed."""
         return cast("CostExplorerClient", self._client("ce", "us-east-1"))
 
-    def _client(self, service: str, region: str | None = None) -> Any:
-        key = (service, region or self.region)
+    def _client(self, service: str, region: str | None = None, *, once: bool = False) -> Any:
+        key = (f"{service}-once" if once else service, region or self.region)
         with self._lock:  # a session must not make two clients at once
             if key not in self._clients:
-                self._clients[key] = _make_client(self.session, service, key[1])
+                self._clients[key] = _make_client(self.session, service, key[1], once=once)
             return self._clients[key]
 
 
-def _make_client(session: boto3.Session, service: str, region: str) -> Any:
+def _make_client(session: boto3.Session, service: str, region: str, *, once: bool) -> Any:
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": 1 if once else _ATTEMPTS + 1},
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_S,
         user_agent_extra="dayfly",

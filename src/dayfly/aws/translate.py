@@ -33,6 +33,7 @@ _CUT_OFF = (
     *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
     *("ConnectionError", "HTTPClientError", "SSLError", "ProxyConnectionError", "ResponseStreamingError"),
 )
+_UNSENT = ("EndpointConnectionError", "ConnectTimeoutError")
 _FAILING = frozenset(
     {
         *("InternalFailure", "InternalError", "InternalServerError", "InternalServerException"),
@@ -78,6 +79,11 @@ def is_transient(error: AwsError) -> bool:
     Nothing is known of what was asked then: it may have been done, and its answer lost.
     """
     return error.code in _FAILING or error.code in {*_THROTTLED, *_CUT_OFF}
+
+
+def never_arrived(error: AwsError) -> bool:
+    """Whether AWS has not even taken up what was asked: it may be asked again, and nothing is done twice."""
+    return error.code in _THROTTLED or error.code in _UNSENT
 
 
 def _words(code: str, said: str, service: str, operation: str) -> tuple[str, str, str]:

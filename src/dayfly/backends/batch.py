@@ -90,7 +90,7 @@ class BatchExecution:
             self._due = self.clock() + ASK_EVERY_S
             with suppress(AwsError):  # the next look asks again; the sweep does not depend on us
                 found = settle_sweep(self.aws, self.base, self.store, self.sweep_id)
-                self._over = all(one.ended or one.array.ended for one in found if one.array.job_id)
+                self._over = all(one.ended for one in found)
         return self._over
 
     def leave(self) -> None:

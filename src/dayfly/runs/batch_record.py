@@ -25,11 +25,11 @@ class ArrayJob(Model):
     """Its first child, counted over the submission."""
     size: int
     job_id: str = ""
-    """Empty until Batch has said it."""
+    """Empty until Batch has said it; while `ended` is empty too, the job may be there all the same."""
     asked: Literal["", "stopped", "queue_timed_out"] = ""
     """Why we have asked Batch to end it."""
-    ended: Literal["", "done", "stopped", "deadline", "queue_timed_out"] = ""
-    """How it was seen to end."""
+    ended: Literal["", "done", "stopped", "deadline", "queue_timed_out", "never_submitted"] = ""
+    """How it was seen to end, or that it never was."""
 
 
 class BatchSubmission(Model):
