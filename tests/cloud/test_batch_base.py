@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dayfly.aws.base import load_base
-from dayfly.aws.batch_submit import RETRIED
 from dayfly.aws.batch_cost import MOST_ATTEMPTS
+from dayfly.aws.batch_submit import RETRIED
 from dayfly.aws.client import Aws
 from tests.cloud.stacks import PROJECT, base_stack
 

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from dayfly.aws.base import BaseStack
 from dayfly.aws.batch_deadline import REASON
 from dayfly.aws.batch_follow import ArrayStatus, follow_sweep
 from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
-from dayfly.aws.batch_spent import spent_on
+from dayfly.aws.batch_spent import begun_attempts, spent_on
 from dayfly.aws.batch_submit import STOPPED, apply_submission
 from dayfly.aws.batch_unanswered import adopt_unanswered
 from dayfly.aws.client import Aws
@@ -73,7 +74,7 @@ def plan_sweep_submission(  # noqa: PLR0913, PLR0917 -- what Batch is asked
         number=_next_number(store, sweep.sweep_id, records, aws.now()),
         queue_budget_s=queue_budget_s,
         owner=owner,
-        spent=_spent(store, sweep, found, aws.now()),
+        spent=_spent(aws, store, sweep, found),
     )
     return plan_batch(aws, base, sweep, wanted, wish, environ=environ)
 
@@ -120,11 +121,12 @@ def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
     return apply_submission(aws, base, store, plan, definition)
 
 
-def _spent(store: Store, sweep: SweepRequest, followed: Sequence[ArrayStatus], now: datetime) -> Decimal:
+def _spent(aws: Aws, store: Store, sweep: SweepRequest, followed: Sequence[ArrayStatus]) -> Decimal:
     """Dollars of before; nobody counts them where there is no limit."""
     if sweep.max_cost is None or not followed:
         return Decimal(0)
-    return spent_on(store, sweep.sweep_id, sweep.count, followed, now=now)
+    begun_in = partial(begun_attempts, aws)
+    return spent_on(store, sweep.sweep_id, sweep.count, followed, begun_in, now=aws.now())
 
 
 def _next_number(store: Store, sweep_id: str, records: Sequence[BatchSubmission], now: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.aws.batch_follow import ArrayStatus
-from dayfly.aws.batch_spent import STARTING_S, measure_attempts, spent_on
+from dayfly.aws.batch_spent import STARTING_S, BegunIn, measure_attempts, spent_on
 from dayfly.runs.batch_record import ArrayJob, BatchSubmission
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
@@ -31,6 +32,16 @@ def sweep(store: Store) -> SweepRequest:
 
 def status(record: BatchSubmission, array: ArrayJob, said: str) -> ArrayStatus:
     return ArrayStatus(array=array, submission=record, status=said)
+
+
+def nothing_to_ask(job_ids: Sequence[str]) -> dict[str, int]:
+    raise AssertionError(job_ids)
+
+
+def spent(
+    store: Store, sweep: SweepRequest, followed: Sequence[ArrayStatus], begun_in: BegunIn = nothing_to_ask
+) -> Decimal:
+    return spent_on(store, sweep.sweep_id, 4, followed, begun_in, now=NOW)
 
 
 def test_an_attempt_lasts_from_its_runners_first_moment_until_all_is_saved(
@@ -79,11 +90,63 @@ def test_what_goes_on_counts_by_its_bound_and_what_has_ended_by_its_attempts(
     ended, alive = (
         status(record, array, said) for array, said in zip(record.arrays, ("FAILED", "RUNNING"), strict=True)
     )
-    spent = spent_on(store, sweep.sweep_id, 4, [ended, alive], now=NOW)
-    assert spent == pytest.approx(2 * Decimal("1.00") + 2 * PRICE)
+    assert spent(store, sweep, [ended, alive]) == pytest.approx(2 * Decimal("1.00") + 2 * PRICE)
 
 
-def test_a_job_that_batch_never_took_costs_nothing(store: Store, sweep: SweepRequest) -> None:
+def test_a_job_that_was_not_answered_counts_by_its_bound_until_it_is_known_to_be_absent(
+    store: Store, sweep: SweepRequest
+) -> None:
     record = submission(store, sweep)
-    array = record.arrays[0].model_copy(update={"job_id": ""})
-    assert spent_on(store, sweep.sweep_id, 4, [status(record, array, "")], now=NOW) == 0
+    unanswered = record.arrays[0].model_copy(update={"job_id": ""})
+    absent = unanswered.model_copy(update={"ended": "never_submitted"})
+    assert spent(store, sweep, [status(record, unanswered, "")]) == 2 * PRICE
+    assert spent(store, sweep, [status(record, absent, "")]) == 0
+
+
+FULL = PRICE * Decimal(ATTEMPT_S) / 3600
+"""Dollars of an attempt that took all of its time."""
+
+
+def test_an_attempt_before_the_newest_one_counts_in_full_when_nothing_tells_of_it(
+    store: Store, sweep: SweepRequest
+) -> None:
+    """Its machine was taken back before it could say anything."""
+    record = submission(store, sweep, [(0, 1), (1, 1)])
+    for index, attempt in ((0, 2), (1, 1)):
+        run_id = put_point(store, sweep, index, attempt=attempt, duration_s=40.0)
+        last_word(store, run_id, NOW + timedelta(seconds=40))
+    found = measure_attempts(store, sweep.sweep_id, 4, [record], now=NOW)
+    assert [(one.index, one.number, one.seconds) for one in found if one.state is State.LOST] == [
+        (0, 1, ATTEMPT_S)
+    ]
+    assert spent(store, sweep, [status(record, record.arrays[0], "SUCCEEDED")]) == pytest.approx(2 + FULL)
+
+
+def test_what_batch_has_begun_of_an_ended_job_counts_in_full_where_nothing_tells_of_it(
+    store: Store, sweep: SweepRequest
+) -> None:
+    record = submission(store, sweep, [(0, 1), (1, 1)])
+    last_word(store, put_point(store, sweep, 0, State.RUNNING), NOW - timedelta(hours=3))  # lost
+    ended = [status(record, record.arrays[0], "FAILED")]
+    asked: list[str] = []
+
+    def begun_in(job_ids: Sequence[str]) -> dict[str, int]:
+        asked.extend(job_ids)
+        return {"1-0:0": 3, "1-0:1": 1}
+
+    assert spent(store, sweep, ended, begun_in) == pytest.approx((1 + 2 + 1) * FULL)
+    assert asked == ["1-0:0", "1-0:1"]
+    assert spent(store, sweep, ended, lambda _: {"1-0:0": 1, "1-0:1": 0}) == pytest.approx(FULL)
+
+
+def test_what_batch_has_forgotten_counts_in_full(store: Store, sweep: SweepRequest) -> None:
+    record = submission(store, sweep, [(0, 1), (1, 1)])
+    ended = [status(record, record.arrays[0], "")]
+    assert spent(store, sweep, ended, lambda _: {}) == 2 * record.attempts * FULL
+
+
+def test_a_point_that_told_its_end_is_not_asked_about(store: Store, sweep: SweepRequest) -> None:
+    record = submission(store, sweep, [(0, 1), (1, 1)])
+    for index, state in ((0, State.SUCCEEDED), (1, State.FAILED)):
+        last_word(store, put_point(store, sweep, index, state, duration_s=40.0), NOW + timedelta(seconds=40))
+    assert spent(store, sweep, [status(record, record.arrays[0], "FAILED")]) == pytest.approx(2)

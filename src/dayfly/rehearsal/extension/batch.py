@@ -192,13 +192,14 @@ def _said(job: Job) -> Body:
         "jobDefinition": job.definition["jobDefinitionArn"],
         "status": job.state,
         "createdAt": int(job.created * 1000),
-        "startedAt": int((job.started or job.created) * 1000),
         "attempts": job.attempts,
         "tags": job.asked.get("tags") or {},
         "timeout": job.asked.get("timeout") or job.definition.get("timeout") or {},
         "retryStrategy": job.retry,
         "isTerminated": job.terminated,
     }
+    if job.started:
+        said["startedAt"] = int(job.started * 1000)
     if job.reason:
         said["statusReason"] = job.reason
     if job.index is not None:
