@@ -18,7 +18,7 @@ from typing import Any
 from dayfly.aws.base import BaseStack
 from dayfly.aws.batch_deadline import REASON
 from dayfly.aws.batch_follow import ArrayStatus, follow_sweep
-from dayfly.aws.batch_plan import QUEUE_BUDGET_S, BatchPlan, BatchWish, plan_batch
+from dayfly.aws.batch_plan import QUEUE_BUDGET_S, Agreed, BatchPlan, BatchWish, plan_batch
 from dayfly.aws.batch_spent import begun_attempts, spent_on
 from dayfly.aws.batch_submit import STOPPED, apply_submission
 from dayfly.aws.batch_unanswered import adopt_unanswered
@@ -90,10 +90,12 @@ def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
     queue_budget_s: float = QUEUE_BUDGET_S,
     environ: Mapping[str, str] = os.environ,
     owner: str = "",
+    agreed: Agreed | None = None,
 ) -> BatchSubmission | None:
     """Submit the open points of a sweep that the store has; None when there are none.
 
-    What a job that has not ended will still do is not submitted again. Raises AwsError, StoreError and
+    What a job that has not ended will still do is not submitted again, and nothing is when it has become more
+    than what was `agreed` to (None: nobody was asked). Raises AwsError, StoreError and
     UsageError: what was submitted until then is in the store's record, and goes on.
     """
     plan = plan_sweep_submission(
@@ -109,6 +111,8 @@ def submit_sweep(  # noqa: PLR0913 -- what Batch is asked
     )
     if plan is None:
         return None
+    if agreed is not None:
+        agreed.require(plan)
     definition = _definition(aws, base, plan.image)
     # Two clients that submit at once: the second finds that the number is taken.
     if not store.create(

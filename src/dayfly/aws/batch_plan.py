@@ -16,6 +16,7 @@ from dayfly.aws.cache import open_cache
 from dayfly.aws.client import Aws
 from dayfly.aws.deadline import DEFAULT_TIMEOUT_S, SAVE_MARGIN_S
 from dayfly.aws.instance_types import load_instance_types
+from dayfly.aws.money import dollars
 from dayfly.aws.names import DEADLINE_TAG, OWNER_TAG, PROJECT_TAG, RUN_TAG, TASK_TAG, tag_value
 from dayfly.aws.prices import load_prices, load_spot_prices
 from dayfly.errors import AwsError, UsageError
@@ -78,6 +79,36 @@ class BatchPlan:
             DEADLINE_TAG: f"{record.deadline:%Y-%m-%dT%H:%M:%SZ}",
             TASK_TAG: "sweep",
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreed:
+    """What somebody has agreed to: so many points, for so much. Nothing was open, where it is of no plan."""
+
+    points: int
+    most_cost: Decimal | None
+    """Dollars; None where the price was unknown and that was agreed to."""
+
+    @classmethod
+    def to(cls, plan: BatchPlan | None) -> Agreed:
+        """What agreeing to this plan is."""
+        if plan is None:
+            return cls(points=0, most_cost=Decimal(0))
+        return cls(points=len(plan.wanted), most_cost=plan.record.most_cost)
+
+    def require(self, plan: BatchPlan) -> None:
+        """Raise UsageError for a plan that has become more than what was agreed to."""
+        cost = plan.record.most_cost
+        dearer = self.most_cost is not None and (cost is None or cost > self.most_cost)
+        if not dearer and len(plan.wanted) <= self.points:
+            return
+        now = "unknown" if cost is None else f"{dollars(cost)} for {len(plan.wanted):,}"
+        before = "unknown" if self.most_cost is None else f"{dollars(self.most_cost)} for {self.points:,}"
+        raise UsageError(
+            "What it costs at most has changed since you agreed; nothing was submitted.",
+            why=f"It was {before} points, and is {now}.".replace("unknown points", "unknown"),
+            hint="Give the command again.",
+        )
 
 
 def require_batch(base: BaseStack) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dayfly.aws.account import aws_project_name, open_project_aws
 from dayfly.aws.base import BaseStack, load_base
 from dayfly.aws.batch import plan_sweep_submission, settle_sweep, stop_sweep, submit_sweep
-from dayfly.aws.batch_plan import BatchPlan, require_batch
+from dayfly.aws.batch_plan import Agreed, BatchPlan, require_batch
 from dayfly.aws.client import Aws
 from dayfly.aws.image_records import load_image_record
 from dayfly.backends.asked import Asked
@@ -161,10 +161,16 @@ def _spot_of(store: Store, sweep_id: str, project: Project) -> bool:
 
 
 def start_batch(
-    store: Store, sweep_id: str, environ: Mapping[str, str], *, spot: bool | None = None
+    store: Store,
+    sweep_id: str,
+    environ: Mapping[str, str],
+    *,
+    spot: bool | None = None,
+    agreed: Agreed | None = None,
 ) -> BatchExecution:
     """Submit the open points of a sweep that the store has; `spot` is None for machines as it had before.
 
+    `agreed` is what it may be at most; a Ctrl-C on the way ends what was submitted until then.
     Raises AwsError, StoreError and UsageError.
     """
     project, aws, base = _open_place(environ)
@@ -172,14 +178,20 @@ def start_batch(
     content, lines = store.get(key), store.get(points)
     if content is None or lines is None:
         raise DayflyError(f"The store {store.url} has no sweep {sweep_id}.")
-    submit_sweep(
-        aws,
-        base,
-        store,
-        parse_model(SweepRequest, content, key),
-        list(decode_points(lines)),
-        spot=_spot_of(store, sweep_id, project) if spot is None else spot,
-        environ=environ,
-        owner=user_name(),
-    )
-    return BatchExecution(aws=aws, base=base, store=store, sweep_id=sweep_id)
+    execution = BatchExecution(aws=aws, base=base, store=store, sweep_id=sweep_id)
+    try:
+        submit_sweep(
+            aws,
+            base,
+            store,
+            parse_model(SweepRequest, content, key),
+            list(decode_points(lines)),
+            spot=_spot_of(store, sweep_id, project) if spot is None else spot,
+            environ=environ,
+            owner=user_name(),
+            agreed=agreed,
+        )
+    except KeyboardInterrupt:
+        execution.interrupt()
+        raise
+    return execution

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dayfly.backends.processes import Execution
 from dayfly.backends.sweep_creation import create_sweep, let_go_on, pool_alive
@@ -12,6 +13,9 @@ from dayfly.backends.sweep_plan import SweepPlan
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import UsageError
 from dayfly.runs.store import Store
+
+if TYPE_CHECKING:
+    from dayfly.aws.batch_plan import Agreed
 
 StartPool = Callable[[Store, str, Mapping[str, str]], Execution]
 _LOOK_S = 0.05
@@ -60,10 +64,11 @@ def wait_until_taken_up(begun: Begun) -> None:
     process.leave()
 
 
-def pool_for(backend: str, *, spot: bool | None = None) -> StartPool:
+def pool_for(backend: str, *, spot: bool | None = None, agreed: Agreed | None = None) -> StartPool:
     """What works on the sweeps of a backend. Raises UsageError for one that has none.
 
-    `spot` is of machines in AWS; None: as the sweep had them before.
+    `spot` is of machines in AWS; None: as the sweep had them before. `agreed` is what may be submitted there
+    at most; None: nobody was asked.
     """
     if backend in {"local", "docker"}:
         from dayfly.backends.pool import start_pool
@@ -72,5 +77,5 @@ def pool_for(backend: str, *, spot: bool | None = None) -> StartPool:
     if backend == "batch":
         from dayfly.backends.batch import start_batch
 
-        return partial(start_batch, spot=spot)
+        return partial(start_batch, spot=spot, agreed=agreed)
     raise UsageError(f"A sweep cannot run on {backend}.", why="Sweeps run on: local, docker, batch.")

@@ -8,26 +8,29 @@ from dayfly.aws.money import dollars, dollars_per_hour
 from dayfly.cli.text import describe_deadline, format_duration, to_stderr
 
 if TYPE_CHECKING:
-    from dayfly.aws.batch_plan import BatchPlan
+    from dayfly.aws.batch_plan import Agreed, BatchPlan
 
 _UNKNOWN = "unknown: AWS's price list could not be read"
 
 
-def agree_to_batch(plan: BatchPlan | None, *, yes: bool, quiet: bool = False) -> None:
-    """Say what would be submitted; where its price is unknown, somebody must say yes.
+def agree_to_batch(plan: BatchPlan | None, *, yes: bool, quiet: bool = False) -> Agreed:
+    """Say what would be submitted; where its price is unknown, somebody must say yes. Returns to what.
 
     Raises UsageError where nobody can be asked. None is nothing to submit.
     """
+    from dayfly.aws.batch_plan import Agreed
     from dayfly.cli.cloud_place import agree_unpriced
 
+    agreed = Agreed.to(plan)
     if plan is None:
-        return
+        return agreed
     if not quiet:
         for name, value in batch_lines(plan):
             to_stderr(f"{name:<10} {value}")
     if plan.record.most_cost is None:
         what = "What this sweep costs is unknown: AWS's price list could not be read."
         agree_unpriced(what, "Submit it nevertheless", yes=yes)
+    return agreed
 
 
 def batch_lines(plan: BatchPlan) -> list[tuple[str, str]]:

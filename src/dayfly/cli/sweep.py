@@ -24,6 +24,7 @@ from dayfly.runs.sweep_states import SETTLED
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dayfly.aws.batch_plan import Agreed
     from dayfly.backends.asked import BackendName
     from dayfly.backends.sweep_plan import SweepPlan
     from dayfly.backends.sweep_start import Begun
@@ -129,9 +130,10 @@ def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bo
 
     tell = (lambda _: None) if quiet or as_json else to_stderr
     tell_plan(plan, tell)
-    agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json)
+    on_batch = plan.sweep.run.backend == "batch"
+    agreed = agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json) if on_batch else None
     spot = plan.batch.record.spot if plan.batch is not None else None
-    pool = pool_for(plan.sweep.run.backend, spot=spot)
+    pool = pool_for(plan.sweep.run.backend, spot=spot, agreed=agreed)
     begin = partial(begin_sweep, plan.store, plan, os.environ, pool)
     _begin_and_watch(begin, here=plan.batch is None, detach=detach, quiet=quiet, as_json=as_json)
 
@@ -249,26 +251,26 @@ def retry(
     chosen = [index] if index is not None else []
     if failed:
         chosen += [i for i, s in enumerate(overview.states) if s in {State.FAILED, State.TIMED_OUT}]
-    if sweep_.request.run.backend == "batch":
-        _agree_to_retry(sweep_, overview, chosen, yes=yes, quiet=quiet or as_json)
+    backend, agreed = sweep_.request.run.backend, None
+    if backend == "batch":
+        agreed = _agree_to_retry(sweep_, overview, chosen, yes=yes, quiet=quiet or as_json)
     asked = sweep_.retry(chosen)
     if not (quiet or as_json):
         to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
-    backend = sweep_.request.run.backend
-    begin = partial(go_on, sweep_, os.environ, pool_for(backend))
+    begin = partial(go_on, sweep_, os.environ, pool_for(backend, agreed=agreed))
     _begin_and_watch(begin, here=backend != "batch", detach=detach, quiet=quiet, as_json=as_json)
 
 
 def _agree_to_retry(
     sweep_: Sweep, overview: Overview, chosen: Sequence[int], *, yes: bool, quiet: bool
-) -> None:
+) -> Agreed:
     """Say what would be submitted to AWS Batch; nobody has been asked for anything until then."""
     from dayfly.backends.batch import plan_retry
     from dayfly.cli.batch_plan import agree_to_batch
 
     again = [index for index in chosen if overview.states[index] in SETTLED]
     plan = plan_retry(sweep_.store, sweep_.request, sweep_.points, again, os.environ)
-    agree_to_batch(plan, yes=yes, quiet=quiet)
+    return agree_to_batch(plan, yes=yes, quiet=quiet)
 
 
 def _tell_changed(sweep_: Sweep) -> None:

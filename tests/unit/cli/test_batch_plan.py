@@ -6,9 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from dayfly.aws.batch_cost import PriceBound
 from dayfly.aws.batch_plan import BatchPlan
-from dayfly.cli.batch_plan import batch_facts, batch_lines
+from dayfly.cli.batch_plan import agree_to_batch, batch_facts, batch_lines
+from dayfly.errors import UsageError
 from dayfly.runs.batch_record import BatchSubmission
 from dayfly.runs.store import open_store
 from tests.unit.aws.batch_support import POINTS, PRICE, submission
@@ -75,3 +78,18 @@ def test_programs_read_dollars_as_text_and_times_in_utc() -> None:
     assert (facts["price_per_hour"], facts["spent_dollars"]) == ("36", "0.5")
     assert facts["deadline"] == (NOW + timedelta(hours=5)).isoformat()
     assert batch_facts(None) is None, "nothing is to be submitted"
+
+
+def test_what_is_agreed_to_is_so_many_points_for_so_much() -> None:
+    agreed = agree_to_batch(a_plan(), yes=False, quiet=True)
+    assert (agreed.points, agreed.most_cost) == (4, 4 * PRICE)
+    agreed.require(a_plan(record={"most_cost": Decimal(100)}))
+    with pytest.raises(UsageError, match="has changed since you agreed"):
+        agreed.require(a_plan(record={"most_cost": Decimal(145)}))
+    with pytest.raises(UsageError):
+        agreed.require(a_plan(None))
+
+
+def test_where_nothing_was_open_nothing_was_agreed_to() -> None:
+    with pytest.raises(UsageError, match="nothing was submitted"):
+        agree_to_batch(None, yes=True).require(a_plan())
