@@ -322,6 +322,16 @@ def test_who_may_not_look_at_batch_is_told_so_and_sees_the_rest(
     assert found.environments == ()
 
 
+def test_a_batch_that_does_not_answer_is_said_beside_all_the_rest(
+    aws: Aws, base: BaseStack, emulator: Emulator
+) -> None:
+    emulator.fault("batch:DescribeJobQueues", code="ClientException", message="Rate exceeded", status=400)
+    found = load_status(aws, base, Extras(), drift=False)
+    assert found.batch is not None
+    assert "ClientException" in found.batch.problem
+    assert found.storage.objects == 0
+
+
 def test_without_batch_the_command_that_adds_it_is_named(aws: Aws, emulator: Emulator) -> None:
     bare = base_stack(aws)
     assert load_batch_status(aws, bare) is None

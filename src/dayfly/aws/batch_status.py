@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dayfly.aws.batch_jobs import list_open_jobs
-from dayfly.aws.doctor import DENIED
 from dayfly.aws.names import DEADLINE_TAG, RUN_TAG
 from dayfly.errors import AwsError
 
@@ -65,14 +64,12 @@ class BatchStatus:
 
 
 def load_batch_status(aws: Aws, base: BaseStack) -> BatchStatus | None:
-    """Look at Batch; None for a base stack without it. Raises AwsError, but not for whoever may not look."""
+    """Look at Batch; None for a base stack without it. What cannot be known has its problem said."""
     if not base.batch_queue:
         return None
     try:
         return _look(aws, base)
-    except AwsError as error:
-        if error.code not in DENIED:
-            raise
+    except AwsError as error:  # who may not look, or asks too often, sees all the rest
         return BatchStatus(problem=error.what)
 
 

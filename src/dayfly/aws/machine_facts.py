@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from dayfly.aws.names import machine_stack_name, schedule_name
 from dayfly.aws.prices import Price
 from dayfly.aws.stacks import StackEvent, find_stack, first_failure, is_missing, list_events
 from dayfly.aws.teardown import MachineEnd, Teardown, find_end
-from dayfly.errors import AwsError, DayflyError
+from dayfly.errors import AwsError, DayflyError, StoreError
 from dayfly.runs import layout
 from dayfly.runs.follow import MACHINE_FAILED, Event, MachineReader
 from dayfly.runs.machine import MachineRecord, MachineSource
@@ -89,8 +90,9 @@ def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws
         facts = replace(facts, record=record)
         facts = replace(facts, end=find_end(aws, record.stack_id))
         if state is not None and not state.ended and facts.end.teardown is Teardown.DONE:
-            begun = any(run.store.list(layout.run_key(run.run_id, layout.EVENTS)))
-            facts = replace(facts, begun=begun)
+            with suppress(StoreError):  # the end is known all the same
+                begun = any(run.store.list(layout.run_key(run.run_id, layout.EVENTS)))
+                facts = replace(facts, begun=begun)
         if facts.true_state(state) in _UNTOLD:
             facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
     except DayflyError as error:

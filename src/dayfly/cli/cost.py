@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -107,11 +108,14 @@ def _cost_of(named: Run | Sweep, now: datetime) -> RunCost:
     return cost_of_run(named, named.state, now=now)
 
 
-def _kept() -> Path:
-    """Where results of sweeps in stores elsewhere are kept."""
+def _kept() -> Path | None:
+    """Where results of sweeps in stores elsewhere are kept; None for a user without a home."""
+    from dayfly.errors import UsageError
     from dayfly.runner.directories import cache_directory
 
-    return cache_directory(os.environ) / "results"
+    with suppress(UsageError):
+        return cache_directory(os.environ) / "results"
+    return None
 
 
 def _costs_since(stores: Stores, begun: datetime, now: datetime) -> tuple[list[RunCost], int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from obstore.store import MemoryStore
 
 from dayfly.aws.client import Aws
 from dayfly.aws.machine_facts import MachineFacts, load_machine_facts
@@ -16,11 +19,11 @@ from dayfly.cli.machine_details import (
     print_machine_failure,
 )
 from dayfly.cli.text import describe_deadline
-from dayfly.errors import AwsError
+from dayfly.errors import AwsError, StoreError
 from dayfly.runs import layout
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
-from dayfly.runs.store import Store, open_store
+from dayfly.runs.store import Entry, Store, open_store
 from tests.unit.machine_runs import MachineRun, after, record, source, stack_event
 from tests.unit.support import NOW, RUN_ID, put_run
 
@@ -103,6 +106,38 @@ def test_a_run_whose_machine_is_known_to_be_gone_goes_on_no_more(
 
 def test_a_run_whose_runner_had_said_something_was_lost_however_early_its_machine_went() -> None:
     assert facts(Teardown.DONE, begun=True).true_state(State.BOOTING) is State.LOST
+
+
+class Gone:
+    """CloudFormation, which has deleted the stack."""
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        raise AwsError("gone", code="ValidationError", message=f"Stack {StackName} does not exist")
+
+    def get_paginator(self, _: str) -> Gone:
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
+        raise AwsError("gone", code="ValidationError", message=f"Stack {StackName} does not exist")
+
+
+class EventsUnread(Store):
+    """A store in which the run's events cannot be listed."""
+
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[Entry]:
+        if prefix.endswith(layout.EVENTS):
+            raise StoreError("The store is down.")
+        return super().list(prefix, after=after)
+
+
+def test_an_end_that_is_known_stays_so_when_the_store_cannot_tell_whether_it_had_begun() -> None:
+    store = EventsUnread(objects=MemoryStore(), url="memory://")
+    MachineRun(store=store).create(State.BOOTING).make()
+    session = boto3.Session(region_name="eu-central-1")
+    aws = Aws(session=session, region="eu-central-1", _clients={("cloudformation", "eu-central-1"): Gone()})
+    found = load_machine_facts(Run(RUN_ID, store), State.BOOTING, lambda: aws)
+    assert found is not None
+    assert (found.end.teardown, found.begun) == (Teardown.DONE, False)
 
 
 def test_a_run_without_a_machine_asks_nobody(store: Store) -> None:
