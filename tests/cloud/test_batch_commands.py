@@ -6,6 +6,7 @@ Nothing runs: the machines of the emulated Batch find no capacity.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,7 +24,7 @@ from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.store import Store
 from tests.cloud.stacks import PROJECT, base_stack
 from tests.cloud.submissions import CloudProject, make_project
-from tests.helpers import PATIENCE_S
+from tests.helpers import PATIENCE_S, PROGRAMS, wait_for
 
 SWEEP = ("sweep", "nb.ipynb", "--on", "batch", "-p", "count=1..4", "--timeout", "1h")
 
@@ -187,3 +188,26 @@ def test_a_sweep_from_python_keeps_its_limit_and_leaves_nothing_where_it_cannot(
     )
     assert "--max-cost 0.001 is too little for 2 points" in said
     assert sweeps_in(project.store) == []
+
+
+def test_a_ctrl_c_while_batch_takes_a_sweep_ends_what_it_took(
+    project: CloudProject, aws: Aws, emulator: Emulator
+) -> None:
+    emulator.fault("batch:SubmitJob", kind="delay", delay_s=3.0, after=True)
+    with subprocess.Popen(
+        [str(PROGRAMS / "dayfly"), *SWEEP, "--detach"],
+        cwd=project.root,
+        env=dict(project.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        wait_for(lambda: emulator.requests(service="batch", operation="SubmitJob"), "the submission")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert b"Traceback" not in err
+    [sweep_id] = {key.split("/")[1] for key in sweeps_in(project.store)}
+    [record] = load_submissions(project.store, sweep_id)
+    [job] = aws.batch.describe_jobs(jobs=[record.arrays[0].job_id])["jobs"]
+    assert (job["status"], record.arrays[0].asked) == ("FAILED", "stopped")
