@@ -62,7 +62,7 @@ def machine_run(project: CloudProject, aws: Aws) -> Run:
     stack_id = machine_stack(aws, project.base)
     name = machine_stack_name(project.base.project, MACHINE)
     made = MachineRun(store=project.store, run_id=MACHINE)
-    deadline = datetime.now(UTC) + timedelta(hours=2)
+    deadline = datetime.now(UTC) + timedelta(hours=1, minutes=55)
     arm_deadline(aws, project.base, name=MACHINE, stack_name=name, deadline=deadline)
     made.create(State.BOOTING, project=project.base.project, deadline=deadline)
     made.make(stack_name=name, stack_id=stack_id).boot()

@@ -46,7 +46,7 @@ def to_json(run: Run, open_aws: Callable[[], Aws]) -> dict[str, Any]:
     """The same for programs: request, result, receipt, the cells, and the machine where there is one."""
     result, receipt, state = run.result, run.receipt, run.state
     facts = load_facts(run, state, open_aws)
-    state = facts.true_state(state) if facts is not None else state
+    state = _true_state(state, result, facts)
     return {
         "run_id": run.run_id,
         "state": state,
@@ -57,6 +57,13 @@ def to_json(run: Run, open_aws: Callable[[], Aws]) -> dict[str, Any]:
         "cells": cells_of(run),
         "machine": machine_to_json(facts) if facts is not None else None,
     }
+
+
+def _true_state(said: State | None, result: Result | None, facts: MachineFacts | None) -> State | None:
+    """A machine may carry its run's result and be gone before its last beat tells of the end."""
+    if facts is None or said is None or said.ended:
+        return said
+    return result.state if result is not None else facts.true_state(said)
 
 
 def cells_of(run: Run) -> list[dict[str, Any]]:
@@ -81,7 +88,7 @@ def print_details(run: Run, open_aws: Callable[[], Aws]) -> None:
     state, request, result = run.state, run.request, run.result
     cells = cells_of(run)
     facts = load_facts(run, state, open_aws)
-    state = facts.true_state(state) if facts is not None else state
+    state = _true_state(state, result, facts)
     _print_head(run, state, request, result)
     if facts is not None:
         print_machine(run, facts, state, result)

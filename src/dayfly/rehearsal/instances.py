@@ -136,11 +136,12 @@ class Instances:
             self.problem = error if isinstance(error, DayflyError) else None
 
     def _gone(self, machine: Machine, how: str) -> None:
-        machine.gone, machine.ended = time.monotonic(), how
+        machine.ended = how
         with suppress(DayflyError):
             self._around.tell(do="forget", address=machine.address)
         if not self._keep:
             self._remove(machine)
+        machine.gone = time.monotonic()  # not before nothing of it can do anything any more
 
     def _remove(self, machine: Machine) -> None:
         docker = self._around.docker

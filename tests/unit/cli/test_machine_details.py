@@ -25,7 +25,7 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Entry, Store, open_store
 from tests.unit.machine_runs import MachineRun, after, record, source, stack_event
-from tests.unit.support import NOW, RUN_ID, put_run
+from tests.unit.support import NOW, RUN_ID, make_result, put_run
 
 FAILED = {
     "type": "failed",
@@ -138,6 +138,12 @@ def test_an_end_that_is_known_stays_so_when_the_store_cannot_tell_whether_it_had
     found = load_machine_facts(Run(RUN_ID, store), State.BOOTING, lambda: aws)
     assert found is not None
     assert (found.end.teardown, found.begun) == (Teardown.DONE, False)
+
+
+def test_a_result_that_was_carried_is_the_end_whatever_the_last_beat_said(store: Store) -> None:
+    MachineRun(store=store).create(State.SAVING).make()
+    store.put(layout.run_key(RUN_ID, layout.RESULT), make_result().to_bytes())
+    assert to_json(Run(RUN_ID, store), no_aws)["state"] is State.SUCCEEDED
 
 
 def test_a_run_without_a_machine_asks_nobody(store: Store) -> None:
