@@ -163,6 +163,9 @@ def _fault_answer(call: Call, fault: Fault) -> Answer:
             return refuse(call, fault.code or "InternalError", fault.message or said, fault.status or 500)
 
 
+_FORGOTTEN: Answer = (503, {}, b"")
+
+
 def install() -> None:
     """Put ourselves around ministack's dispatcher."""
     original: Callable[..., Awaitable[Answer]] = ministack._dispatch_service_request
@@ -190,8 +193,10 @@ def install() -> None:
         # Whoever waits for a call that hangs sees it as soon as it does, and what was done before it does.
         entry |= {"status": 0, "code": ""}
         WORLD.requests.append(entry)
+        era = WORLD.era
         await asyncio.sleep(delay_s)
-        answer = answer or await carry_out()
+        if answer is None:
+            answer = await carry_out() if WORLD.era is era else _FORGOTTEN
         entry |= {"status": answer[0], "code": _error_code(answer)}
         return answer
 

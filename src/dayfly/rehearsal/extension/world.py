@@ -80,6 +80,8 @@ class World:
     """Until when each schedule's occurrences were seen to, by its key in ministack's store."""
     console: dict[str, str] = field(default_factory=dict)
     """What GetConsoleOutput shows: instance id → text."""
+    era: object = field(default_factory=object)
+    """Another one after each reset: a call that hung meanwhile is of a world that is no more."""
 
     def heal(self) -> None:
         """No call goes wrong any more; there is capacity, and the quotas are what they were."""
