@@ -135,7 +135,8 @@ def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bo
     spot = plan.batch.record.spot if plan.batch is not None else None
     pool = pool_for(plan.sweep.run.backend, spot=spot, agreed=agreed)
     begin = partial(begin_sweep, plan.store, plan, os.environ, pool)
-    _begin_and_watch(begin, here=plan.batch is None, detach=detach, quiet=quiet, as_json=as_json)
+    here = not on_batch and plan.store.root is not None
+    _begin_and_watch(begin, here=here, detach=detach, quiet=quiet, as_json=as_json)
 
 
 def _begin_and_watch(
@@ -143,7 +144,8 @@ def _begin_and_watch(
 ) -> None:
     """Begin a sweep and watch it; one that is interrupted before the watching has begun ends all the same.
 
-    `here`: what works on it is begun on this computer, in a moment, and never without being known.
+    `here`: store and pool are on this computer: it is begun in a moment, and never without being known.
+    What is uploaded before can be interrupted; the start of a pool itself heeds an interruption, too.
     """
     from dayfly.cli.signals import end_by_signals
     from dayfly.runner.signals import defer_signals
@@ -258,7 +260,8 @@ def retry(
     if not (quiet or as_json):
         to_stderr(f"{len(overview.open) + asked:,} of {len(sweep_.points):,} points are to be run.")
     begin = partial(go_on, sweep_, os.environ, pool_for(backend, agreed=agreed))
-    _begin_and_watch(begin, here=backend != "batch", detach=detach, quiet=quiet, as_json=as_json)
+    here = backend != "batch" and sweep_.store.root is not None
+    _begin_and_watch(begin, here=here, detach=detach, quiet=quiet, as_json=as_json)
 
 
 def _agree_to_retry(
