@@ -29,7 +29,7 @@ from dayfly.runs.state import State
 from tests.engine.projects import commit, git
 from tests.helpers import PROGRAMS, Done, Place, cell_states, make_place, read_valid, wait_for
 
-RUNS = ("hello", "waits", "eats")
+RUNS = ("hello", "waits", "waits_then_floods", "eats")
 DAY_S = 86400.0
 PATIENCE_S = 120.0
 SETTINGS = f"""\
@@ -202,7 +202,7 @@ class Rehearsed:
         return said.stdout + said.stderr + machine.console
 
     def go(self, run: Run) -> None:
-        """Make the file that the notebook `waits` waits for."""
+        """Make the file that the notebooks `waits…` wait for."""
         inside = f"docker exec dayfly-{run.run_id} touch /dayfly/project/go"
         self.rehearsal.around.docker.run(["exec", self.machine(run).container, "bash", "-c", inside])
 

@@ -63,7 +63,7 @@ def test_somebody_stops_the_notebooks_container(rehearsed: Rehearsed, record: Re
 
 @pytest.mark.fault(18)
 def test_the_disk_is_full(rehearsed: Rehearsed, record: Record) -> None:
-    left = meet(rehearsed, record, "disk-full", go=True)
+    left = meet(rehearsed, record, "disk-full", notebook="waits_then_floods", go=True)
     assert (left.state, left.reason) == ("failed", "disk_full")
     assert left.done >= 1
 
