@@ -126,11 +126,11 @@ def _serve(place: CloudPlace, request: LabRequest, task: TaskPlace, flags: LabFl
         raise typer.Exit(130) from None
     with _tunnel(place, request, task, server, flags) as (tunnel, port):
         url = lab_url(port, server.token)
-        to_stderr("JupyterLab on the machine, until Ctrl-C closes the tunnel:")
-        typer.echo(url)
-        if flags.browser:
-            typer.launch(url)
-        try:
+        try:  # from the words on that promise it
+            to_stderr("JupyterLab on the machine, until Ctrl-C closes the tunnel:")
+            typer.echo(url)
+            if flags.browser:
+                typer.launch(url)
             _tend(tunnel, task)
             to_stderr("The lab has ended.")
         except KeyboardInterrupt:

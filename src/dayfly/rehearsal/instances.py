@@ -93,8 +93,10 @@ class Instances:
         for instance_id, one in standing.items():
             if instance_id not in self._starting and one["State"] in {"pending", "running"}:
                 self._starting[instance_id] = self._pool.submit(self._start, one)
+        # Before the engine is asked: of one that is switched on meanwhile, its answer may not know yet.
+        begun = [one for one in list(self.machines.values()) if one.gone is None and one.address]
         alive = self._running()
-        for machine in [one for one in self.machines.values() if one.gone is None and one.address]:
+        for machine in begun:
             if machine.instance_id not in standing:
                 self._gone(machine, "terminated")
             elif machine.container not in alive:
