@@ -255,10 +255,10 @@ def machinery_processes(run: Run) -> list[int]:
 
 def assert_nothing_runs(run: Run) -> None:
     """Nothing of the run is left: no kernel, nothing that it started, no runner."""
+    # What was killed is there until the system finds the time to end it: on a machine under load, seconds.
     wait_for(
         lambda: not notebook_processes(run) and not machinery_processes(run),
         f"the end of every process of {run.run_id}",
-        within_s=5,
     )
 
 
@@ -312,6 +312,19 @@ def output_of(run: Run) -> NotebookNode:
 def cell_states(notebook: NotebookNode) -> list[str]:
     """The state of each code cell, in order."""
     return [cell["metadata"]["dayfly"]["state"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def wait_for_checkpoint(run: Run, states: list[str], *, within_s: float = PATIENCE_S) -> None:
+    """Wait until a run that goes on has saved its cells in these states.
+
+    What a cell printed may be saved before its end is: a checkpoint may come between the two.
+    """
+    key = layout.run_key(run.run_id, layout.OUTPUT)
+    wait_for(
+        lambda: (saved := run.store.get(key)) is not None and cell_states(read_valid(saved)) == states,
+        f"a checkpoint with cells that are {', '.join(states)}",
+        within_s=within_s,
+    )
 
 
 def text_of(cell: NotebookNode) -> str:

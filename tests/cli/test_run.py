@@ -126,8 +126,9 @@ def test_run_runs_the_notebook_where_it_lies_and_cwd_changes_that(place: Place) 
 
 
 def test_run_takes_a_cell_timeout(place: Place) -> None:
-    run, done = place.run("sleeps", "--cell-timeout", "1s", code=11)
-    assert "Cell 2 took longer than the 1 s that a cell may take." in done.err
+    # Long enough for the cell before it, also where that waits for a processor.
+    run, done = place.run("sleeps", "--cell-timeout", "4s", code=11)
+    assert "Cell 2 took longer than the 4 s that a cell may take." in done.err
     assert cell_states(output_of(run)) == ["executed", "interrupted", "not_run"]
 
 

