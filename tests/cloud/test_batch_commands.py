@@ -193,7 +193,7 @@ def test_a_sweep_from_python_keeps_its_limit_and_leaves_nothing_where_it_cannot(
 def test_a_ctrl_c_while_batch_takes_a_sweep_ends_what_it_took(
     project: CloudProject, aws: Aws, emulator: Emulator
 ) -> None:
-    emulator.fault("batch:SubmitJob", kind="delay", delay_s=3.0, after=True)
+    emulator.fault("batch:SubmitJob", kind="delay", delay_s=PATIENCE_S, after=True)
     with subprocess.Popen(
         [str(PROGRAMS / "dayfly"), *SWEEP, "--detach"],
         cwd=project.root,
@@ -204,6 +204,7 @@ def test_a_ctrl_c_while_batch_takes_a_sweep_ends_what_it_took(
     ) as process:
         wait_for(lambda: emulator.requests(service="batch", operation="SubmitJob"), "the submission")
         process.send_signal(signal.SIGINT)
+        emulator.release()
         _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert b"Traceback" not in err

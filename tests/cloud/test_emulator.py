@@ -33,7 +33,7 @@ from dayfly.rehearsal.environment import emulator_python
 from dayfly.runs.store import open_store
 from tests.cloud.conftest import CACHE, EmulatorClock
 from tests.cloud.stacks import MACHINE, base_stack, machine_stack, start_machine, user_data, wait
-from tests.helpers import wait_for
+from tests.helpers import PATIENCE_S, wait_for
 
 A_MINUTE = timedelta(minutes=1)
 
@@ -380,13 +380,16 @@ def test_git_pushes_to_codecommit_and_pulls_with_a_roles_password(
         aws.codecommit.get_commit(repositoryName=base.mirror, commitId="0" * 40)
 
 
-def test_a_call_that_hangs_is_not_carried_out_in_a_world_that_was_reset(aws: Aws, emulator: Emulator) -> None:
-    emulator.fault("ec2:CreateKeyPair", kind="delay", delay_s=1.0)
+@pytest.mark.parametrize("forget", [Emulator.reset, Emulator.heal, Emulator.release])
+def test_a_call_that_hangs_is_not_carried_out_once_those_that_hang_are_forgotten(
+    aws: Aws, emulator: Emulator, forget: Callable[[Emulator], None]
+) -> None:
+    emulator.fault("ec2:CreateKeyPair", kind="delay", delay_s=PATIENCE_S)
     client = aws.session.client("ec2", config=Config(retries={"total_max_attempts": 1}))
     with ThreadPoolExecutor(1) as pool:
         hung = pool.submit(client.create_key_pair, KeyName="late")
         wait_for(lambda: emulator.requests(service="ec2", operation="CreateKeyPair"), "the call")
-        emulator.reset()
+        forget(emulator)
         with pytest.raises(AwsError):
             hung.result()
     assert client.describe_key_pairs()["KeyPairs"] == []

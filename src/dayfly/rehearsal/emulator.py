@@ -155,8 +155,12 @@ class Emulator:
         }
         self.ask("POST", "/_dayfly/faults", body)
 
+    def release(self) -> None:
+        """Let calls that hang by a `delay` be answered: what was not done by then is not done any more."""
+        self.ask("DELETE", "/_dayfly/hanging")
+
     def heal(self) -> None:
-        """No call goes wrong from now on; there is capacity, and quotas are what they were."""
+        """No call goes wrong or hangs from now on; there is capacity, and quotas are what they were."""
         self.ask("DELETE", "/_dayfly/faults")
 
     def no_capacity(self, *, instance_type: str = "*", zone: str = "*", times: int = -1) -> None:

@@ -4,6 +4,7 @@ GET  /_dayfly/health
 POST /_dayfly/reset
 GET, DELETE /_dayfly/requests
 POST, DELETE /_dayfly/faults  a `world.Fault`; none from now on
+DELETE /_dayfly/hanging    calls that hang are answered
 POST /_dayfly/capacity     a `world.NoCapacity`
 POST /_dayfly/quotas       {"quota_code", "value"}
 GET, POST /_dayfly/clock   {"offset_s": absolute} or {"advance_s": more}
@@ -81,6 +82,8 @@ async def _answer(  # noqa: C901, PLR0911, PLR0912 -- the table of paths above, 
             return WORLD.faults.append(Fault(**asked))
         case "DELETE", ["faults"]:
             return WORLD.heal()
+        case "DELETE", ["hanging"]:
+            return WORLD.release()
         case "POST", ["capacity"]:
             return WORLD.no_capacity.append(NoCapacity(**asked))
         case "POST", ["quotas"]:

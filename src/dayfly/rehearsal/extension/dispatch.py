@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -193,14 +194,23 @@ def install() -> None:
         # Whoever waits for a call that hangs sees it as soon as it does, and what was done before it does.
         entry |= {"status": 0, "code": ""}
         WORLD.requests.append(entry)
-        era = WORLD.era
-        await asyncio.sleep(delay_s)
+        released = await _hang(delay_s)
         if answer is None:
-            answer = await carry_out() if WORLD.era is era else _FORGOTTEN
+            answer = _FORGOTTEN if released else await carry_out()
         entry |= {"status": answer[0], "code": _error_code(answer)}
         return answer
 
     ministack._dispatch_service_request = dispatch
+
+
+async def _hang(delay_s: float) -> bool:
+    """Hang so long, or until those that hang are released: whether they were."""
+    hanging = WORLD.hanging
+    await asyncio.sleep(0)
+    if delay_s:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hanging.wait(), delay_s)
+    return hanging.is_set()
 
 
 async def _carry_out(call: Call, fault: Fault | None, original: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -36,6 +36,8 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _AT = re.compile(r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
 _SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _CLIENTS: dict[tuple[str, str], Any] = {}
+_SWEEPING = asyncio.Lock()
+"""Held by who fires what is due: what one has begun to fire, another would take for done."""
 _log = logging.getLogger("dayfly")
 
 
@@ -49,20 +51,28 @@ def install() -> None:
 def _tick() -> None:
     """Called each second, in a thread."""
     if ministack._MAIN_LOOP is not None:
-        asyncio.run_coroutine_threadsafe(_sweep(WORLD.now()), ministack._MAIN_LOOP)
+        asyncio.run_coroutine_threadsafe(_look(), ministack._MAIN_LOOP)
+
+
+async def _look() -> None:
+    """Fire what is due, unless somebody is at it."""
+    if not _SWEEPING.locked():
+        async with _SWEEPING:
+            await _sweep(WORLD.now())
 
 
 async def move_clock(offset_s: float) -> float:
-    """Set the clock, and do one after the other what falls due on the way."""
-    now = WORLD.now()
-    target = now - WORLD.offset_s + offset_s
-    while (due := _next_due(target)) is not None:
-        WORLD.offset_s += max(0.0, due - WORLD.now())
-        await _sweep(due)
-        await asyncio.sleep(0.05)  # stacks that are being deleted get their turn
-    WORLD.offset_s = offset_s
-    await _sweep(WORLD.now())
-    return WORLD.offset_s
+    """Set the clock, and do one after the other what falls due on the way: it is done when this returns."""
+    async with _SWEEPING:
+        now = WORLD.now()
+        target = now - WORLD.offset_s + offset_s
+        while (due := _next_due(target)) is not None:
+            WORLD.offset_s += max(0.0, due - WORLD.now())
+            await _sweep(due)
+            await asyncio.sleep(0.05)  # stacks that are being deleted get their turn
+        WORLD.offset_s = offset_s
+        await _sweep(WORLD.now())
+        return WORLD.offset_s
 
 
 def _next_due(until: float) -> float | None:
@@ -75,8 +85,8 @@ def _next_due(until: float) -> float | None:
 async def _sweep(now: float) -> None:
     """Fire what is due, and remove what is over."""
     for key, schedule in list(scheduler._schedules._data.items()):
-        if schedule["State"] != "ENABLED":
-            continue
+        if schedule["State"] != "ENABLED" or key not in scheduler._schedules._data:
+            continue  # while another was fired, it was deleted, or all was forgotten
         due = _due(key, schedule, now)
         WORLD.fired[key] = max(now, WORLD.fired.get(key, 0.0))
         if due:  # those that were missed are not made up for

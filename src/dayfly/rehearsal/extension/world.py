@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import time
 from collections.abc import Callable
@@ -80,11 +81,17 @@ class World:
     """Until when each schedule's occurrences were seen to, by its key in ministack's store."""
     console: dict[str, str] = field(default_factory=dict)
     """What GetConsoleOutput shows: instance id → text."""
-    era: object = field(default_factory=object)
-    """Another one after each reset: a call that hung meanwhile is of a world that is no more."""
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
+    """What calls that hang wait for; another one for those that hang later."""
+
+    def release(self) -> None:
+        """Calls that hang are answered now: of those that were not carried out yet, none is any more."""
+        self.hanging.set()
+        self.hanging = asyncio.Event()
 
     def heal(self) -> None:
-        """No call goes wrong any more; there is capacity, and the quotas are what they were."""
+        """No call goes wrong or hangs any more; there is capacity, and the quotas are what they were."""
+        self.release()
         self.faults.clear()
         self.no_capacity.clear()
         self.quotas = dict(QUOTAS)
@@ -94,7 +101,8 @@ class World:
         return time.time() + self.offset_s
 
     def reset(self) -> None:
-        """As at the start."""
+        """As at the start. A call that hangs is of a world that is no more."""
+        self.release()
         self.__dict__.update(World().__dict__)
 
     def take_fault(self, operation: str) -> Fault | None:
