@@ -88,12 +88,23 @@ def _private(folder: Path) -> Docker:
 
 
 def _running() -> Path | None:
-    """The folder of the engine that an earlier user has started, when it still runs."""
+    """The folder of the engine that an earlier user has started, when it still runs.
+
+    One that lives and is too busy to answer at once is waited for: two cannot have the same data.
+    """
     try:
         folder = Path(json.loads((CACHE / "running.json").read_text())["folder"])
+        pid = int((folder / "docker.pid").read_text())
     except (OSError, ValueError):
         return None
-    return folder if answers(_private(folder)) else None
+    if not _lives(folder, pid):
+        return None
+    wait_for(
+        lambda: answers(_private(folder)) or not _lives(folder, pid),
+        "an answer of the engine that runs",
+        within_s=START_S,
+    )
+    return folder if _lives(folder, pid) else None
 
 
 def _start() -> Path:

@@ -27,7 +27,7 @@ from dayfly.environment.facts import ImageFacts, ImagePython, ImageUser
 from dayfly.errors import EngineError
 from dayfly.project.settings import Settings
 from tests.engine.projects import commit
-from tests.helpers import Place, output_of, text_of, wait_for
+from tests.helpers import PATIENCE_S, Place, output_of, text_of, wait_for
 
 START_S = 400.0
 """An image may have to be built before."""
@@ -73,7 +73,7 @@ def page() -> Iterator[Page]:
 
 
 def _status(url: str, path: str) -> int:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         connection.request("GET", path)
         with connection.getresponse() as response:

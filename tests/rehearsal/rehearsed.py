@@ -301,9 +301,8 @@ class Rehearsed:
         self.rehearsal.around.tell(do="metadata", answers=True)
         emulator.let_pass(DAY_S)
         emulator.ask("POST", "/_dayfly/clock", {"offset_s": 0})
-        ours = [
-            one for one in self.rehearsal.instances.machines.values() if one.instance_id not in self.known
-        ]
+        machines = list(self.rehearsal.instances.machines.values())
+        ours = [one for one in machines if one.instance_id not in self.known]
         give_up = time.monotonic() + PATIENCE_S
         while any(one.gone is None for one in ours) and time.monotonic() < give_up:
             time.sleep(0.1)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.fault_records import Record
-from tests.rehearsal.rehearsed import Rehearsed
+from tests.rehearsal.rehearsed import PATIENCE_S, Rehearsed
 
 LIFE_S = 90
 """Of a machine whose deadline is waited for in real time."""
@@ -59,7 +59,7 @@ def test_the_stack_cannot_be_deleted_neither_by_the_machine_nor_by_cloudformatio
         run = rehearsed.submit("waits")
         rehearsed.happened(fault)
         rehearsed.go(run)
-        run.wait(60)
+        run.wait(PATIENCE_S)
         ended = time.monotonic()
         gone = rehearsed.gone(run)
         left = rehearsed.left(run)

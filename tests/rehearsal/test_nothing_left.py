@@ -26,6 +26,9 @@ MARK = "COUNTED_BY_A_TEST"
 INTERRUPTED = 130
 ENDS_WITHIN_S = 600.0
 """A rehearsal with its image to build, on a computer that has other things to do."""
+_OF_OTHERS = re.compile(r"\bdev\.dayfly\.(?:run|lab|batch)=")
+"""Of runs, labs and jobs at this engine itself, which other tests have there for as long as we wait: what a
+rehearsal runs is at the engine of its machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,13 @@ class Counter:
     def count(self) -> set[str]:
         """What there is now: kind and name."""
         listings = {
-            "container": ("ps", "--all", "--format", "{{.Names}}"),
             "network": ("network", "ls", "--format", "{{.Name}}"),
             "volume": ("volume", "ls", "--format", "{{.Name}}"),
         }
         found = {f"{kind} {name}" for kind, how in listings.items() for name in self.docker.run(how).split()}
+        labelled = self.docker.run(("ps", "--all", "--format", "{{.Names}}\t{{.Labels}}")).splitlines()
+        containers = (line.partition("\t") for line in labelled)
+        found |= {f"container {name}" for name, _, labels in containers if not _OF_OTHERS.search(labels)}
         found |= {f"file {path}" for path in self.scratch.rglob("*")}
         found |= {f"file {path}" for path in self.root.rglob("*") if ".git" not in path.parts}
         return (found | self._processes()) - {f"volume {IMAGES}"}

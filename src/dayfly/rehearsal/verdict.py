@@ -63,7 +63,7 @@ def judge(
     `ended_at` is when the run's end was seen (`time.monotonic`). The emulated clock moves past the deadline,
     so that the schedule does what it would do then.
     """
-    machines = [one for one in rehearsal.instances.machines.values() if one.run_id == machine_id]
+    machines = [one for one in list(rehearsal.instances.machines.values()) if one.run_id == machine_id]
 
     def gone_all() -> bool:
         return all(one.gone is not None for one in machines)

@@ -12,11 +12,20 @@ from dayfly.errors import DayflyError
 from dayfly.rehearsal.faults.fault import Fault, Moment, Struck
 from dayfly.rehearsal.instances import Machine
 from dayfly.rehearsal.session import Rehearsal
+from dayfly.runs import layout
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 
 _LOOK_S = 0.05
 _LOOK_AT_STORE_S = 0.2
+_BEFORE_RUNNING = {
+    None,
+    State.REQUESTED,
+    State.PROVISIONING,
+    State.BOOTING,
+    State.PULLING,
+    State.PREPARING,
+}
 
 
 @dataclass(kw_only=True)
@@ -133,6 +142,9 @@ def _has_come(run: Run, moment: Moment) -> bool:
     events = list(run.events())
     begun, ended = ([e for e in events if e["type"] == f"cell_{how}"] for how in ("started", "finished"))
     if moment.when == "cell":
-        return len(begun) >= moment.cell
+        # Not before its output and its state are told, which come after the events: so each run that meets
+        # the fault has lost the same.
+        carried = run.store.exists(layout.run_key(run.run_id, layout.OUTPUT))
+        return len(begun) >= moment.cell and carried and run.state not in _BEFORE_RUNNING
     planned = [int(event["executions"]) for event in events if event["type"] == "notebook"]
     return [len(ended)] == planned[:1]
