@@ -85,6 +85,11 @@ class Terminal:
     process: subprocess.Popen[bytes]
     control: int
     said: list[bytes] = field(default_factory=list)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
 
     @property
     def text(self) -> str:
@@ -94,8 +99,11 @@ class Terminal:
         """Wait until it says this."""
 
         def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
+            if ended:  # its last words are read only then
+                self.reader.join(PATIENCE_S)
             found = re.search(pattern, self.text)
-            assert found or self.process.poll() is None, self.text
+            assert found or not ended, self.text
             return found
 
         found = wait_for(look, f"{pattern!r} in {self.text[-2000:]}", within_s=2 * PATIENCE_S)
@@ -128,14 +136,12 @@ def in_terminal(rehearsed: Rehearsed, *arguments: str) -> Iterator[Terminal]:
     ) as process:
         os.close(side)
         terminal = Terminal(process=process, control=control)
-        reader = threading.Thread(target=terminal.read)
-        reader.start()
         try:
             yield terminal
         finally:
             process.kill()
             process.wait()
-            reader.join()
+            terminal.reader.join()
             os.close(control)
 
 
