@@ -195,9 +195,11 @@ def _let_through(*, end: bool) -> None:
 @contextlib.contextmanager
 def a_registry(storage: Path) -> Iterator[str]:
     """Debian's docker-registry on a free port of the loopback interface: its host and port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    # Not 127.0.0.1: there, somebody's connection may take the port before the registry does.
+    host = "127.0.0.2"
+    with socket.create_server((host, 0)) as free:
         port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
+    address = f"{host}:{port}"
     config = storage / "config.yml"
     config.write_text(
         f"version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: '{address}'}}\n"
@@ -215,7 +217,7 @@ def a_registry(storage: Path) -> Iterator[str]:
 
         def ready() -> bool:
             assert process.poll() is None, (storage / "log").read_text()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
                 return True
             return False
 
