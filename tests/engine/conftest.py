@@ -6,13 +6,14 @@ A part that is missing fails the test: none is skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dayfly.environment.docker import Docker
 from tests.engine.bench import a_registry, an_engine
-from tests.engine.images import make_base_image, make_kernel_image
+from tests.engine.images import BUILD_S, make_base_image, make_kernel_image
 from tests.engine.projects import make_repository
 from tests.helpers import Place, make_place
 
@@ -57,7 +58,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def place(tmp_path: Path, docker: Docker) -> Place:
     """A project, home and store that are this test's alone; its commands reach the engine."""
     reach = {name: value for name, value in docker.environ.items() if name.startswith("DOCKER_")}
-    return make_place(tmp_path / "place", **reach)
+    # Twice as long has a command, which may have to build the project's image first.
+    return replace(make_place(tmp_path / "place", **reach), patience_s=BUILD_S / 2)
 
 
 @pytest.fixture
