@@ -30,6 +30,9 @@ from tests.unit.aws.boot_support import (
 )
 from tests.unit.support import RUN_ID, wait_for
 
+MANY_BOOTS = pytest.mark.timeout(600)
+"""Seconds: many boots, one after the other, took 94 s on a machine under load. One that hangs has its own bound."""
+
 
 class TestTheEnd:
     @pytest.mark.parametrize(
@@ -215,6 +218,7 @@ def test_a_machine_that_cannot_even_make_its_folder_ends(machine: Machine) -> No
     assert "Read-only file system" in machine.log
 
 
+@MANY_BOOTS
 @pytest.mark.fault(13)
 def test_whatever_call_fails_the_machine_ends(tmp_path: Path) -> None:
     """Each program's each call that a boot makes, in turn: nothing keeps the machine alive."""
@@ -290,6 +294,7 @@ VALUES = st.text(
 FREE = ("OWNER", "HOME", "USER_NAME", "USER", "CPUS", "GPUS", "MEMORY_BYTES", "DEADLINE", "DEADLINE_EPOCH")
 
 
+@MANY_BOOTS
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(values=st.fixed_dictionaries(dict.fromkeys(FREE, VALUES)))
 def test_values_stay_values(values: dict[str, str]) -> None:
@@ -304,6 +309,7 @@ def test_values_stay_values(values: dict[str, str]) -> None:
             assert f"\n{name}" not in "\n".join(machine.calls)
 
 
+@MANY_BOOTS
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=st.text(st.characters(exclude_characters="\0\t\n\r", exclude_categories=["Cs"]), max_size=60))
 def test_whatever_a_program_says_what_is_told_is_json(said: str) -> None:
