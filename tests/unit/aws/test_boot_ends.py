@@ -31,7 +31,7 @@ from tests.unit.aws.boot_support import (
 from tests.unit.support import RUN_ID, wait_for
 
 MANY_BOOTS = pytest.mark.timeout(600)
-"""Seconds: many boots, one after the other, took 94 s on a machine under load. One that hangs has its own bound."""
+"""Seconds: many boots took 94 s on a machine under load. One that hangs has a bound of its own."""
 
 
 class TestTheEnd:
