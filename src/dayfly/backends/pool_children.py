@@ -42,16 +42,20 @@ class Start(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ForkedChild:
-    """A child of the nursery."""
+    """A runner that the nursery has forked; `idle` are those that wait for another run."""
 
     process: Forked
+    idle: list[Forked]
 
     def ended(self) -> bool:
-        """Whether the runner has ended."""
-        if self.process.poll() is None:
-            return False
-        self.process.wait()
-        return True
+        """Whether the runner has ended, or is done with its run."""
+        if self.process.poll() is not None:
+            self.process.wait()
+            return True
+        if self.process.done is not None:
+            self.idle.append(self.process)
+            return True
+        return False
 
     def interrupt(self) -> None:
         """As `dayfly run` does at Ctrl-C."""
@@ -93,10 +97,25 @@ class ForkedStart:
     nursery: str
     kernels: WarmKernels | None
     facts: Facts | None = field(default=None)
+    _idle: list[Forked] = field(default_factory=list)
 
     def __call__(self, request: Request, content: bytes) -> Child:
-        """Have the nursery fork the runner; without one, as after it was killed, start it as usual."""
+        """Ask a runner that is idle, or have the nursery fork one; without it, start one as usual."""
         kernels = self.kernels and {**self.kernels.__dict__, "env": dict(self.kernels.env)}
+        asked = {
+            "run_dir": str(self.store.path(layout.run_key(request.run_id, ""))),
+            "store": self.store.url,
+            "kernels": kernels,
+            "facts": self.facts and encode_facts(self.facts),
+        }
+        while self._idle:
+            process = self._idle.pop()
+            try:
+                process.ask(asked)
+            except OSError:  # it has ended meanwhile
+                process.let_go()
+            else:
+                return ForkedChild(process=process, idle=self._idle)
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(self.nursery)
@@ -104,19 +123,16 @@ class ForkedStart:
             connection.close()
             return UsualStart(store=self.store, environ=os.environ)(request, content)
         try:
-            process = Forked(
-                connection,
-                {
-                    "run_dir": str(self.store.path(layout.run_key(request.run_id, ""))),
-                    "store": self.store.url,
-                    "kernels": kernels,
-                    "facts": self.facts and encode_facts(self.facts),
-                },
-            )
+            process = Forked(connection, asked)
         except BaseException:
             connection.close()
             raise
-        return ForkedChild(process=process)
+        return ForkedChild(process=process, idle=self._idle)
+
+    def close(self) -> None:
+        """Let the runners go that are idle."""
+        while self._idle:
+            self._idle.pop().let_go()
 
 
 @dataclass(frozen=True, kw_only=True)

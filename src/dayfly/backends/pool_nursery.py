@@ -1,7 +1,10 @@
-"""The runner's warm parent: a process of one thread that has imported the runner, and is forked for each run.
+"""The runner's warm parent: a process of one thread that has imported the runner, and is forked for runners.
 
 It is a server like that of the kernels (`runner.fork_server`), and as careful: nothing in it may start a
 thread, so it never speaks with a store. Its children do, each for itself.
+
+A runner whose run has succeeded takes the next one, since a fork and an end cost as much as half a run: its
+pages are copied as they are touched, and taken apart. The kernels are each run's own.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +25,7 @@ from typing import Any
 
 from dayfly.backends import local_process
 from dayfly.runner.facts import Facts
-from dayfly.runner.fork_server import Server
+from dayfly.runner.fork_server import Server, accept, take_another
 from dayfly.runner.launch import start_process
 from dayfly.runner.main import Given
 from dayfly.runner.parameters import load_translators
@@ -30,19 +35,22 @@ from dayfly.runs import layout
 from dayfly.runs.receipt import GitSource
 
 _COLLECT_AFTER = 50_000
+_RUNS = 50
+"""How many runs a runner has at most: whatever one may leave behind, fifty leave no more than so much."""
+_GROWTH_KB = 64 * 1024
+"""A runner that has held large outputs is not kept."""
 
 
 def import_runner() -> None:
     """Everything that a run imports on its way; none of it starts a thread."""
     import importlib
 
-    import nbformat
-
-    importlib.import_module("dayfly.runner.entry")
+    importlib.import_module("dayfly.runner.entry")  # first: it says what nbformat need not import
     importlib.import_module("dayfly.keeper.heart")
     importlib.import_module("dayfly.runs.status")
     importlib.import_module("obstore.store")
     importlib.import_module("obstore.exceptions")
+    nbformat = importlib.import_module("nbformat")
     nbformat.v4.new_output("stream", text="")  # compiles the schema
     load_translators()
 
@@ -88,19 +96,42 @@ def _serve(listener: socket.socket, alive: int, directory: Path) -> int:
     gc.collect()
     gc.freeze()
     own = os.getpid()
-    request = Server(listener, signal.SIGTERM).run()
+    server = Server(listener, signal.SIGTERM)
+    request = server.run()
     if request is not None:
-        return _run(request, own)
+        return _work(request, server.own, own)
     shutil.rmtree(directory, ignore_errors=True)  # a pool that was killed has left it
     return 0
 
 
-def _run(request: Mapping[str, Any], parent: int) -> int:
-    """In a child: execute the run as `local_process` does; returns its exit code."""
+def _work(request: Mapping[str, Any], connection: socket.socket, parent: int) -> int:
+    """In a child: execute this run, and others that are asked for; returns the exit code of the last."""
     os.setsid()
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nothing goes on without the pool
     if os.getppid() != parent:
         return 1
+    size_kb = _size_kb()
+    for _ in range(_RUNS - 1):
+        code = _run(request)
+        as_it_was = threading.active_count() == 1 and _size_kb() < size_kb + _GROWTH_KB
+        # A kernel that is not forked elsewhere must come from a process of one thread: see start_process.
+        if code or not request["kernels"] or not as_it_was:
+            return code
+        following = take_another(connection, code)
+        if following is None or signal.sigpending() & set(ENDING):
+            return code
+        accept(connection)
+        request = following
+    return _run(request)
+
+
+def _size_kb() -> int:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _run(request: Mapping[str, Any]) -> int:
+    """Execute the run as `local_process` does; returns its exit code."""
     run_dir = Path(request["run_dir"])
     os.chdir(run_dir)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -113,6 +144,7 @@ def _run(request: Mapping[str, Any], parent: int) -> int:
     start = WarmKernels(**{**kernels, "argv": tuple(kernels["argv"])}).start if kernels else start_process
     code = local_process.main(run_dir, request["store"], Given(start=start, facts=_facts(request["facts"])))
     sys.stdout.flush()
+    sys.stderr.flush()
     return code
 
 

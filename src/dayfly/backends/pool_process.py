@@ -95,7 +95,9 @@ def _start(store: Store, sweep: SweepRequest) -> Iterator[Start]:
                 kernels = warming.wait()
             except NotWarmError as error:
                 _warn(str(error))
-        yield ForkedStart(store=store, nursery=path, kernels=kernels)
+        start = ForkedStart(store=store, nursery=path, kernels=kernels)
+        stack.callback(start.close)
+        yield start
 
 
 def _begin_warming(sweep: SweepRequest, folder: Path, stack: ExitStack) -> Warming | None:

@@ -4,6 +4,9 @@ Standard library only, and no other module of dayfly: `kernel_server.py` is run 
 
 A connection to the server's socket is a process. Its request comes in (four bytes of length, then JSON);
 out go lines of JSON: the process id, and later the exit code. When the connection ends, so does the process.
+
+From then on the connection is the process's own as well: it may say that it is done, with a code, and take
+another request (see `take_another`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,46 @@ from typing import Any
 LENGTH = struct.Struct("!I")
 
 
+def _decode(received: bytes) -> Any:
+    """A request, when all of it has come."""
+    if len(received) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack_from(received)
+    return json.loads(received[LENGTH.size :]) if len(received) >= LENGTH.size + length else None
+
+
+def _tell(connection: socket.socket, **message: Any) -> None:
+    """Send a line to whoever is connected."""
+    with contextlib.suppress(OSError):
+        connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def take_another(connection: socket.socket, done: int) -> Any:
+    """In a forked process: say that what was asked for is done, with this code, and wait for another request.
+
+    Returns None when nobody will ask.
+    """
+    _tell(connection, done=done)
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    received = b""
+    while (request := _decode(received)) is None:
+        poll.poll()
+        try:
+            data = connection.recv(1 << 16)
+        except OSError:
+            return None
+        if not data:
+            return None
+        received += data
+    return request
+
+
+def accept(connection: socket.socket) -> None:
+    """In a forked process: say that another request has been taken."""
+    _tell(connection, pid=os.getpid())
+
+
 class _Forked:
     """A connection, and the process that it stands for once it has asked for one."""
 
@@ -28,23 +71,14 @@ class _Forked:
         self.pid: int | None = None
         self.told = False
 
-    def request(self) -> Any:
-        """What is asked for, when all of it has come and nothing was begun."""
-        if self.pid is not None or len(self.received) < LENGTH.size:
-            return None
-        (length,) = LENGTH.unpack_from(self.received)
-        if len(self.received) < LENGTH.size + length:
-            return None
-        return json.loads(self.received[LENGTH.size :])
-
-    def tell(self, **message: Any) -> None:
-        """Send a line to whoever is connected."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
-
 
 class Server:
-    """Forks until its standard input ends and nothing is left. In each child, `run` returns its request."""
+    """Forks until its standard input ends and nothing is left.
+
+    In each child, `run` returns its request, and `own` is its connection.
+    """
+
+    own: socket.socket
 
     def __init__(self, listener: socket.socket, end_by: int = signal.SIGKILL) -> None:
         """`end_by` is what a process is sent when its connection ends; with SIGKILL, its group as well."""
@@ -93,11 +127,14 @@ class Server:
             if seen is not None:
                 process.told = True
                 code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
-                process.tell(exit=code)
+                _tell(process.connection, exit=code)
         self.ending = [pid for pid in self.ending if os.waitpid(pid, os.WNOHANG) == (0, 0)]
 
     def hear(self, process: _Forked) -> Any:
         """Take what came; in the child that is forked for a whole request, its request."""
+        if process.pid is not None:  # what else comes is for the process: we hear of the end alone
+            self.end(process)
+            return None
         try:
             data = process.connection.recv(1 << 16)
         except BlockingIOError:  # the news was of another that had this number
@@ -108,7 +145,7 @@ class Server:
             self.end(process)
             return None
         process.received += data
-        request = process.request()
+        request = _decode(process.received)
         return None if request is None else self.fork(process, request)
 
     def fork(self, process: _Forked, request: Any) -> Any:
@@ -116,20 +153,23 @@ class Server:
         try:
             process.pid = os.fork()
         except OSError as error:
-            process.tell(error=str(error))
+            _tell(process.connection, error=str(error))
             return None
         if process.pid == 0:
-            self.leave()
+            self.leave(process)
             return request
-        process.tell(pid=process.pid)
+        self.poll.modify(process.connection, select.POLLRDHUP)
+        _tell(process.connection, pid=process.pid)
         return None
 
-    def leave(self) -> None:
-        """In the child: nothing of the server stays open."""
+    def leave(self, process: _Forked) -> None:
+        """In the child: nothing of the server stays open, but the connection of `process`."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.own = process.connection
         for each in self.processes.values():
-            each.connection.close()
+            if each is not process:
+                each.connection.close()
         self.listener.close()
         os.close(self.wake)
         os.close(self.wake_end)

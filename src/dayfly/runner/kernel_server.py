@@ -12,13 +12,13 @@ there what cannot be done before there is a kernel is found out: see `_Watch`.
 
 from __future__ import annotations
 
+import _io
 import atexit
 import builtins
 import contextlib
 import gc
 import importlib
 import importlib.util
-import io
 import json
 import os
 import signal
@@ -211,13 +211,26 @@ def prepare(modules: list[str]) -> None:
     for module in _LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    # Compiles the regular expressions of Python's tokens.
-    TransformerManager().transform_cell("1\n")  # type: ignore[no-untyped-call]
     with _Watch() as watch:
         for module in modules:
             watch.load(module)
+    with contextlib.suppress(Exception):  # what another version does not have costs each kernel some time
+        _exercise()
+
+
+def _exercise() -> None:
+    """Do once what each kernel does first: regular expressions are compiled then, and classes compared."""
+    from collections.abc import Mapping
+
+    from ipykernel.kernelapp import IPKernelApp
+    from IPython.core.completer import IPCompleter
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    TransformerManager().transform_cell("1\n")  # type: ignore[no-untyped-call]
+    IPKernelApp().parse_command_line(["-f", ""])  # type: ignore[no-untyped-call]
+    IPCompleter(namespace={}, global_namespace={})  # type: ignore[no-untyped-call]
+    for logged in ("", 0, ()):
+        isinstance(logged, Mapping)
 
 
 def become_kernel(request: dict[str, Any], parent: int, added: dict[str, str]) -> None:
@@ -242,6 +255,7 @@ def become_kernel(request: dict[str, Any], parent: int, added: dict[str, str]) -
     launcher = importlib.util.find_spec("ipykernel_launcher")
     program = launcher.origin if launcher is not None else None
     sys.argv = [program or "ipykernel_launcher", *request["arguments"]]
+    sys.path.extend(request["path"])
     random = sys.modules.get("numpy.random")
     if random is not None:  # the standard library's does so by itself
         random.seed()
@@ -296,9 +310,11 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     parent = os.getpid()
-    request = _load_fork_server().Server(listener).run()
+    server = _load_fork_server().Server(listener)
+    request = server.run()
     if request is None:
         return
+    server.own.close()  # a process that the notebook forks would keep it
     become_kernel(request, parent, added)
     from ipykernel.kernelapp import IPKernelApp
 
@@ -320,7 +336,8 @@ def finish() -> None:
         vars(sys.modules["__main__"]).clear()
         gc.collect()
         for found in gc.get_objects():  # none of those that were frozen
-            if isinstance(found, io.IOBase) and not isinstance(found, io.RawIOBase):
+            # By the classes in C: those of `io` ask whatever class there is what it takes itself for.
+            if issubclass(type(found), _io._IOBase) and not issubclass(type(found), _io._RawIOBase):  # noqa: SLF001
                 with contextlib.suppress(Exception):
                     found.close() if found not in (sys.stdout, sys.stderr) else found.flush()
     finally:

@@ -59,6 +59,11 @@ class LaunchedKernel:
     launched_s: float = field(default_factory=steady_s)
     """When, on the steady clock: the run's time counts from here."""
 
+    @property
+    def finds_dayfly(self) -> bool:
+        """Whether it has `dayfly` on its path already: one that was forked, and not started."""
+        return not isinstance(self.process, subprocess.Popen)
+
     def alive(self) -> bool:
         """Whether the process runs."""
         return self.process.poll() is None

@@ -115,7 +115,7 @@ async def _execute_with(session: Session, client: KernelClient) -> Intent:
         return await closing.save_notebook(session, session.ending.intent or _not_ready(session, error))
     session.ending.ready(client)
     _tell_kernel(session, info)
-    if info.get("language_info", {}).get("name") == "python":
+    if info.get("language_info", {}).get("name") == "python" and not session.kernel.finds_dayfly:
         # Shell requests are answered in order, so nobody waits for this one.
         client.execute(path_code(), silent=True, store_history=False, stop_on_error=False)
     session.cells = CellRunner(

@@ -18,6 +18,7 @@ from dayfly.errors import UsageError
 from dayfly.runner.fork_server import LENGTH
 from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runner.launch import KernelProcess, kernel_arguments, kernel_variables, start_process
+from dayfly.runner.records import FOLDER
 
 _LAUNCHERS = {"ipykernel_launcher", "ipykernel"}
 _READY_S = 120.0
@@ -36,46 +37,55 @@ class Forked:
         self._connection = connection
         self._received = b""
         self._code: int | None = None
+        self._done: int | None = None
+        self.ask(request)
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Ask for what it is to do, and again when it is `done`. Raises OSError when there is none."""
+        self._done = None
         content = json.dumps(request).encode()
-        connection.sendall(LENGTH.pack(len(content)) + content)
-        connection.settimeout(_ANSWER_S)
-        while b"\n" not in self._received:
-            self._take()
-        line, _, self._received = self._received.partition(b"\n")
-        answer = json.loads(line)
+        self._connection.settimeout(_ANSWER_S)
+        self._connection.sendall(LENGTH.pack(len(content)) + content)
+        answer = self._line()
         if "pid" not in answer:
-            raise OSError(answer.get("error", "the server has no answer"))
+            raise OSError(answer.get("error", "the process has ended"))
         self._pid = int(answer["pid"])
-        connection.setblocking(False)  # noqa: FBT003 -- its only parameter
+        self._connection.setblocking(False)  # noqa: FBT003 -- its only parameter
 
     @property
     def pid(self) -> int:
         """Its number; no other's until `wait` has returned."""
         return self._pid
 
+    @property
+    def done(self) -> int | None:
+        """The code of what it was asked for, when it waits to be asked again; see `poll`."""
+        return self._done
+
     def fileno(self) -> int:
-        """What becomes readable when it has ended."""
+        """What becomes readable when it has ended, or is done."""
         return self._connection.fileno()
 
-    def _take(self) -> None:
-        data = self._connection.recv(4096)
-        if not data:
-            raise ConnectionResetError("the server has ended")
-        self._received += data
+    def _line(self) -> dict[str, Any]:
+        while b"\n" not in self._received:
+            data = self._connection.recv(4096)
+            if not data:
+                raise ConnectionResetError("the server has ended")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        told: dict[str, Any] = json.loads(line)
+        return told
 
     def poll(self) -> int | None:
         """The exit code; None while it runs. A process whose server has died was killed with it."""
-        if self._code is not None:
-            return self._code
         try:
-            while b"\n" not in self._received:
-                self._take()
+            while self._code is None:
+                told = self._line()
+                self._code, self._done = told.get("exit"), told.get("done")
         except BlockingIOError:
             return None
         except OSError:
             self._code = -9
-        else:
-            self._code = int(json.loads(self._received.partition(b"\n")[0])["exit"])
         return self._code
 
     def wait(self) -> int:
@@ -86,6 +96,10 @@ class Forked:
             ready.poll()
         self._connection.close()
         return code
+
+    def let_go(self) -> None:
+        """Have it end, and do not wait for that."""
+        self._connection.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +122,7 @@ class WarmKernels:
             "environ": dict(environ),
             "cwd": str(cwd),
             "log": log.name,
+            "path": [str(FOLDER)],
         }
         connection = socket.socket(socket.AF_UNIX)
         try:
