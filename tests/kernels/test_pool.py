@@ -118,6 +118,44 @@ def test_a_forked_kernel_finds_what_one_of_its_own_finds(place: Place) -> None:
     assert _content(point) == _content(place.find(done.run_id))
 
 
+_RUNNER = """
+import json, os
+from pathlib import Path
+holder = json.loads((Path(os.environ["DAYFLY_OUTPUTS"]).parent / "lock").read_text())
+runner = Path("/proc", str(holder["pid"]))
+print(json.dumps([holder["pid"], *(len(list((runner / what).iterdir())) for what in ("fd", "task"))]))
+if fails == number:
+    raise ValueError
+"""
+
+
+def _runners(place: Place, count: int, fails: int) -> list[tuple[int, int, int]]:
+    """Of each point the number of its runner, and how many files and threads that had."""
+    path = _write(place.root / "runner.ipynb", "number, fails = 0, -1", _RUNNER)
+    content = nbformat.read(path, as_version=4)
+    content.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(content, path)
+    points = [{"number": number, "fails": fails} for number in range(count)]
+    runs = run_pool(place, make_sweep(place, path, points, jobs=1))
+    told = [output_of(run).cells[-1]["outputs"][0]["text"] for run in runs]
+    return [tuple(json.loads(text)) for text in told]
+
+
+def test_a_runner_takes_run_after_run_and_keeps_nothing_of_them(place: Place) -> None:
+    found = _runners(place, 12, fails=-1)
+    assert len({pid for pid, _, _ in found}) == 1
+    _, files, threads = zip(*found, strict=True)
+    for counts in (files, threads):  # a few come and go with a heartbeat; one of each run would be ten
+        assert max(counts[-3:]) < counts[1] + 5
+
+
+def test_a_runner_whose_run_failed_takes_no_other(place: Place) -> None:
+    pids = [pid for pid, _, _ in _runners(place, 4, fails=1)]
+    assert pids[0] == pids[1]
+    assert pids[2] == pids[3]
+    assert pids[1] != pids[2]
+
+
 def test_kernels_share_no_random_numbers_and_leave_files_complete(place: Place) -> None:
     cell = """
 import atexit, os, random

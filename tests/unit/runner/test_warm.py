@@ -6,15 +6,15 @@ import io
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dayfly.runner.fork_server import LENGTH, Server
+from dayfly.runner.fork_server import LENGTH, Server, accept, take_another
 from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runner.warm import Forked, NotWarmError, warm_kernels
+from tests.helpers import wait_for
 
 
 def _spec(*argv: str) -> KernelSpec:
@@ -41,7 +41,7 @@ def test_a_kernel_that_is_not_ipykernels_cannot_be_forked(argv: tuple[str, ...],
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """A server in a process of its own, whose children do as they are asked: `exit` or `wait`."""
+    """A server in a process of its own, whose children do as they are asked: `exit`, `wait`, or `done`."""
     path = str(tmp_path / "socket")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -53,9 +53,16 @@ def server(tmp_path: Path) -> Iterator[str]:
         try:
             os.dup2(theirs, 0)
             os.close(ours)
-            request = Server(listener).run()
+            forks = Server(listener)
+            request = forks.run()
             if request is not None:
                 os.setsid()
+                while request is not None and "done" in request:
+                    request = take_another(forks.own, request["done"])
+                    if request is not None and "leave" not in request:
+                        accept(forks.own)
+                if request is None:
+                    request = {"exit": 0}
                 if "wait" in request:
                     signal.pause()
                 code = request["exit"]
@@ -105,13 +112,42 @@ def test_a_killed_process_tells_by_what_and_the_others_go_on(server: str) -> Non
 
 def test_a_process_ends_with_its_connection(server: str) -> None:
     process = _fork(server, wait=True)
-    process._connection.close()
-    done = threading.Event()
-    for _ in range(1000):
-        if not _alive(process.pid):
-            break
-        done.wait(0.01)
+    process.let_go()
+    wait_for(lambda: not _alive(process.pid), "its end")
     assert not _alive(process.pid)
+
+
+def test_a_process_that_is_done_takes_another_request(server: str) -> None:
+    process = _fork(server, done=0)
+    first = process.pid
+    wait_for(lambda: process.poll() is not None or process.done is not None, "the first")
+    assert (process.poll(), process.done) == (None, 0)
+    process.ask({"done": 7, "much": "x" * 3_000_000})
+    wait_for(lambda: process.poll() is not None or process.done is not None, "the second")
+    assert (process.poll(), process.done, process.pid) == (None, 7, first)
+    process.ask({"exit": 5})
+    assert process.done is None
+    assert process.wait() == 5
+
+
+def test_a_process_that_waits_for_another_request_ends_with_its_connection(server: str) -> None:
+    process = _fork(server, done=0)
+    wait_for(lambda: process.poll() is not None or process.done is not None, "its word")
+    process.let_go()
+    wait_for(lambda: not _alive(process.pid), "its end")
+    assert not _alive(process.pid)
+
+
+@pytest.mark.parametrize("how", ["before it is asked", "when it is asked"])
+def test_a_process_that_has_ended_cannot_be_asked_again(server: str, how: str) -> None:
+    process = _fork(server, done=0)
+    wait_for(lambda: process.poll() is not None or process.done is not None, "its word")
+    if how == "before it is asked":
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for(lambda: process.poll() is not None, "its end")
+    with pytest.raises(OSError):  # noqa: PT011 -- whatever the connection says
+        process.ask({"exit": 0, "leave": True})
+    process.let_go()
 
 
 def test_length_is_four_bytes() -> None:
