@@ -26,6 +26,7 @@ from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
 from tests.cloud.batch_bench import open_bench
+from tests.engine.images import BUILD_S
 from tests.engine.projects import make_repository
 from tests.helpers import (
     NOTEBOOKS,
@@ -98,6 +99,7 @@ def _docker_place(root: Path, request: pytest.FixtureRequest) -> Place:
         store=made.store,
         flags=("--on", "docker", "--dirty"),
         directory=CHECKOUT,
+        patience_s=BUILD_S / 2,  # a command has twice as long: the first may have to build the image
     )
 
 
