@@ -59,7 +59,7 @@ def sweep_on_batch(*submissions: dict[str, Any]) -> Sweep:
 
 
 def a_submission(
-    *, left: timedelta = timedelta(hours=1), ended: Literal["", "queue_timed_out"] = ""
+    *, left: timedelta = timedelta(days=1), ended: Literal["", "queue_timed_out"] = ""
 ) -> dict[str, Any]:
     """What becomes of its deadline and its only array job."""
     job = ArrayJob(name="n", schedule="s", first=0, size=2, job_id="j", ended=ended)
@@ -72,7 +72,7 @@ def a_submission(
         ([], State.INTERRUPTED),
         ([a_submission()], State.RUNNING),
         ([a_submission(ended="queue_timed_out")], State.INTERRUPTED),
-        ([a_submission(left=timedelta(hours=-1))], State.INTERRUPTED),
+        ([a_submission(left=timedelta(days=-1))], State.INTERRUPTED),
         ([a_submission(ended="queue_timed_out"), a_submission()], State.RUNNING),
     ],
 )
