@@ -17,6 +17,7 @@ import pytest
 from dayfly.backends.pool_children import UsualStart
 from dayfly.backends.pool_loop import Pool
 from dayfly.backends.pool_work import Work
+from dayfly.errors import DamagedFileError
 from dayfly.runs import layout
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.run import Run
@@ -268,6 +269,17 @@ def test_a_pool_that_is_killed_leaves_runs_that_end_and_the_next_goes_on(place: 
     runs = run_pool(place, sweep)
     assert [run.state for run in runs] == [State.SUCCEEDED] * 3
     assert [run.run_id.removeprefix(sweep.sweep_id) for run in runs] == [".0.2", ".1.2", ".2"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"run": {}, "preload": []}', b'{"run": 1, "preload": 2}'])
+def test_a_request_that_is_none_is_told_and_nothing_runs(place: Place, content: bytes) -> None:
+    sweep = make_sweep(place, "hello", [{}])
+    path = place.store.path(layout.sweep_key(sweep.sweep_id, layout.SWEEP))
+    assert path
+    path.write_bytes(content)
+    assert run_pool(place, sweep, code=DamagedFileError.exit_code) == []
+    assert layout.SWEEP in pool_log(place, sweep)
+    assert "Traceback" not in pool_log(place, sweep)
 
 
 def test_of_two_pools_one_works(place: Place) -> None:

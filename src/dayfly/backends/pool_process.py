@@ -2,22 +2,24 @@
 
 One process a machine works on a sweep: it holds a lock. Its runs are runs like any other; what it knows is in
 the store, so that it can be killed at any moment, and the next one goes on.
+
+As in the runner (`runner.main`), the kernels' warm parent is begun first; then comes what takes time to
+import, and checks what was read.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dayfly.backends.pool import LOG, default_jobs, pool_directory
-from dayfly.backends.pool_children import ForkedStart, Start, UsualStart
-from dayfly.backends.pool_loop import Pool
-from dayfly.backends.pool_work import Work
 from dayfly.errors import DayflyError, KernelMissingError, RunConflictError, StoreError
 from dayfly.runner.kernelspecs import load_kernelspec
 from dayfly.runner.launch import make_private_directory
@@ -26,9 +28,11 @@ from dayfly.runner.signals import ENDING, release_signals
 from dayfly.runner.warm import NotWarmError, Warming, warm_kernels
 from dayfly.runs import layout
 from dayfly.runs.lock import acquire_lock
-from dayfly.runs.model import parse_model
 from dayfly.runs.store import Store, open_store
-from dayfly.runs.sweep import SweepRequest, decode_points
+
+if TYPE_CHECKING:
+    from dayfly.backends.pool_children import Start
+    from dayfly.runs.sweep import SweepRequest
 
 
 def main(store_url: str, sweep_id: str) -> int:
@@ -45,14 +49,25 @@ def main(store_url: str, sweep_id: str) -> int:
     try:
         with ExitStack() as stack:
             # Whatever forks comes first: a store is spoken with by threads, and no fork carries them along.
-            sweep = parse_model(SweepRequest, _read(store, sweep_id, layout.SWEEP), layout.SWEEP)
-            start = stack.enter_context(_start(store, sweep))
-            return _work(store, sweep, start, wake)
+            content = _read(store, sweep_id, layout.SWEEP)
+            start = stack.enter_context(_start(store, content))
+            return _work(store, _parse(content), start, wake)
     finally:
         os.close(lock)
 
 
+def _parse(content: bytes) -> SweepRequest:
+    from dayfly.runs.model import parse_model
+    from dayfly.runs.sweep import SweepRequest
+
+    return parse_model(SweepRequest, content, layout.SWEEP)
+
+
 def _work(store: Store, sweep: SweepRequest, start: Start, wake: int) -> int:
+    from dayfly.backends.pool_loop import Pool
+    from dayfly.backends.pool_work import Work
+    from dayfly.runs.sweep import decode_points
+
     points = list(decode_points(_read(store, sweep.sweep_id, layout.POINTS)))
     content = _read(store, sweep.sweep_id, layout.INPUT)
     pool = Pool(
@@ -77,17 +92,21 @@ def _read(store: Store, sweep_id: str, name: str) -> bytes:
 
 
 @contextmanager
-def _start(store: Store, sweep: SweepRequest) -> Iterator[Start]:
-    """How runs are begun: by forks where all is on this disk, else as usual."""
-    if store.root is None or sweep.run.backend != "local" or not sys.platform.startswith("linux"):
+def _start(store: Store, content: bytes) -> Iterator[Start]:
+    """How runs of the sweep with this request begin: by forks where all is on this disk, else as usual."""
+    run, preload = _glance(content)
+    if store.root is None or run.get("backend") != "local" or not sys.platform.startswith("linux"):
+        from dayfly.backends.pool_children import UsualStart
+
         yield UsualStart(store=store, environ=os.environ)
         return
-    from dayfly.backends.pool_nursery import nursery
-
     folder = make_private_directory()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        warming = _begin_warming(sweep, folder, stack)
+        warming = _begin_warming(run, preload, folder, stack)
+        from dayfly.backends.pool_children import ForkedStart
+        from dayfly.backends.pool_nursery import nursery
+
         path = stack.enter_context(nursery(folder))
         kernels = None
         if warming is not None:
@@ -100,21 +119,33 @@ def _start(store: Store, sweep: SweepRequest) -> Iterator[Start]:
         yield start
 
 
-def _begin_warming(sweep: SweepRequest, folder: Path, stack: ExitStack) -> Warming | None:
-    run = sweep.run
+def _glance(content: bytes) -> tuple[dict[str, Any], list[str]]:
+    """A run of the sweep, and what to preload; nothing where `_parse` will say that it is no request."""
+    try:
+        sweep = json.loads(content)
+        run, preload = sweep["run"], sweep["preload"]
+        return {**run, "python": {**run["python"]}}, [*preload]
+    except (ValueError, LookupError, TypeError):
+        return {}, []
+
+
+def _begin_warming(
+    run: Mapping[str, Any], preload: Sequence[str], folder: Path, stack: ExitStack
+) -> Warming | None:
     # DAYFLY_OUTPUTS and DAYFLY_RUN_ID are each run's own.
-    environ = kernel_environment(os.environ, {"python": run.python.model_dump(), "run_id": ""}, Path())
+    environ = kernel_environment(os.environ, {"python": run["python"], "run_id": ""}, Path())
     for name in ("DAYFLY_OUTPUTS", "DAYFLY_RUN_ID"):
         del environ[name]
+    python = run["python"]
     try:
         spec = load_kernelspec(
-            run.kernel, python=run.python.executable, prefix=Path(run.python.prefix), environ=environ
+            run["kernel"], python=python["executable"], prefix=Path(python["prefix"]), environ=environ
         )
         return stack.enter_context(
-            warm_kernels(spec, sweep.preload, directory=folder, environ=environ, log=sys.stderr.buffer)
+            warm_kernels(spec, preload, directory=folder, environ=environ, log=sys.stderr.buffer)
         )
     except (KernelMissingError, NotWarmError) as error:  # each run tells of the first
-        if sweep.preload:
+        if preload:
             _warn(str(error))
         return None
 
