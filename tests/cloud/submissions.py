@@ -23,6 +23,8 @@ from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runs.store import Store
 from tests.helpers import PATIENCE_S, PROGRAMS, Done
 
+COMMAND_S = 2 * PATIENCE_S
+"""How long a whole command may take, or one that is followed until it has made a certain call."""
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "hello.ipynb"
 MANIFEST = {
     "schemaVersion": 2,
@@ -58,7 +60,7 @@ class CloudProject:
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=2 * PATIENCE_S,
+            timeout=COMMAND_S,
             check=False,
         )
         done = Done(code=ended.returncode, out=ended.stdout.decode(), err=ended.stderr.decode())

@@ -23,7 +23,7 @@ from dayfly.runs import layout
 from dayfly.runs.batch_record import load_submissions
 from dayfly.runs.store import Store
 from tests.cloud.stacks import PROJECT, base_stack
-from tests.cloud.submissions import CloudProject, make_project
+from tests.cloud.submissions import COMMAND_S, CloudProject, make_project
 from tests.helpers import PATIENCE_S, PROGRAMS, wait_for
 
 SWEEP = ("sweep", "nb.ipynb", "--on", "batch", "-p", "count=1..4", "--timeout", "1h")
@@ -156,7 +156,7 @@ def program(project: CloudProject, text: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE_S,
+        timeout=COMMAND_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -202,7 +202,11 @@ def test_a_ctrl_c_while_batch_takes_a_sweep_ends_what_it_took(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        wait_for(lambda: emulator.requests(service="batch", operation="SubmitJob"), "the submission")
+        wait_for(
+            lambda: emulator.requests(service="batch", operation="SubmitJob"),
+            "the submission",
+            within_s=COMMAND_S,
+        )
         process.send_signal(signal.SIGINT)
         emulator.release()
         _, err = process.communicate(timeout=PATIENCE_S)

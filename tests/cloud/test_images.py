@@ -34,7 +34,7 @@ from dayfly.environment.plan import ImagePlan, plan_image
 from dayfly.project.settings import ImageSettings
 from dayfly.rehearsal.emulator import Emulator
 from tests.cloud.stacks import base_stack
-from tests.cloud.submissions import CloudProject, make_project, names
+from tests.cloud.submissions import COMMAND_S, CloudProject, make_project, names
 from tests.cloud.test_submission import HALF_A_DAY_S, machine_stacks, schedules
 from tests.helpers import PROGRAMS, wait_for
 from tests.unit.aws.lab_fakes import Asked, serve_lab
@@ -275,9 +275,14 @@ def lab(project: CloudProject, tmp_path: Path) -> Iterator[Callable[..., subproc
         process.communicate()
 
 
-def lab_id_of(project: CloudProject) -> str:
-    found = {entry.key.split("/")[1] for entry in project.store.list("labs")}
-    return next(iter(found), "")
+def lab_that_begins(project: CloudProject) -> str:
+    """The id of the lab, once its machine is there."""
+
+    def look() -> str:
+        keys = [entry.key for entry in project.store.list("labs")]
+        return next((key.split("/")[1] for key in keys if key.endswith("machine.json")), "")
+
+    return wait_for(look, "the lab's machine", within_s=COMMAND_S)
 
 
 class TestALabOnAMachine:
@@ -309,10 +314,7 @@ class TestALabOnAMachine:
         jupyter: tuple[int, Asked],
     ) -> None:
         process = lab("--timeout", "1h", "--idle", "10m")
-        wait_for(
-            lambda: any(entry.key.endswith("machine.json") for entry in project.store.list("labs")), "machine"
-        )
-        lab_id = lab_id_of(project)
+        lab_id = lab_that_begins(project)
         server = {"token": TOKEN, "port": jupyter[0]}
         project.store.put(f"labs/{lab_id}/server.json", json.dumps(server).encode())
         tell(project, f"labs/{lab_id}", {"type": "step", "step": "started"})
@@ -338,10 +340,7 @@ class TestALabOnAMachine:
         jupyter: tuple[int, Asked],
     ) -> None:
         process = lab()
-        wait_for(
-            lambda: any(entry.key.endswith("machine.json") for entry in project.store.list("labs")), "machine"
-        )
-        lab_id = lab_id_of(project)
+        lab_id = lab_that_begins(project)
         server = {"token": TOKEN, "port": jupyter[0]}
         project.store.put(f"labs/{lab_id}/server.json", json.dumps(server).encode())
         project.store.put(f"labs/{lab_id}/work/nb.ipynb", b"{}")

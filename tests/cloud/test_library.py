@@ -16,8 +16,8 @@ from dayfly.runs import layout
 from dayfly.runs.catalog import list_runs
 from dayfly.runs.state import State
 from tests.cloud.stacks import base_stack
-from tests.cloud.submissions import CloudProject, make_project
-from tests.helpers import PATIENCE_S, wait_for
+from tests.cloud.submissions import COMMAND_S, CloudProject, make_project
+from tests.helpers import wait_for
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_a_run_that_is_not_waited_for_is_found_again(project: CloudProject) -> N
         'run = dayfly.run("nb.ipynb", on="ec2", timeout="2h", wait=False)\n'
         "print(run.run_id, dayfly.find(run.run_id).state, dayfly.find().run_id == run.run_id)",
     )
-    out, err = begun.communicate(timeout=2 * PATIENCE_S)
+    out, err = begun.communicate(timeout=COMMAND_S)
     (run,) = list_runs(project.store)
     assert out.split() == [run.run_id, "provisioning", "True"], err
 
 
 def test_an_output_that_nobody_waits_for_is_refused(project: CloudProject, aws: Aws) -> None:
     begun = program(project, 'dayfly.run("nb.ipynb", on="ec2", output="out.ipynb", wait=False)')
-    _, err = begun.communicate(timeout=2 * PATIENCE_S)
+    _, err = begun.communicate(timeout=COMMAND_S)
     assert "output needs wait=True" in err
     assert list_runs(project.store) == []
 
@@ -73,10 +73,14 @@ def test_ctrl_c_while_the_machine_is_made_leaves_no_run_that_goes_on(
     emulator.fault(operation, kind="delay", delay_s=30)
     begun = program(project, 'dayfly.run("nb.ipynb", on="ec2", timeout="2h")')
     try:
-        wait_for(lambda: emulator.requests(service=service, operation=name), f"the call of {operation}")
+        wait_for(
+            lambda: emulator.requests(service=service, operation=name),
+            f"the call of {operation}",
+            within_s=COMMAND_S,
+        )
     finally:
         os.killpg(begun.pid, signal.SIGINT)
-        _, err = begun.communicate(timeout=2 * PATIENCE_S)
+        _, err = begun.communicate(timeout=COMMAND_S)
         emulator.heal()
     assert "KeyboardInterrupt" in err
     (run,) = list_runs(project.store)

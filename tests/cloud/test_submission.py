@@ -27,7 +27,7 @@ from dayfly.runs.request import Request
 from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from tests.cloud.stacks import base_stack
-from tests.cloud.submissions import CloudProject, make_project, names
+from tests.cloud.submissions import COMMAND_S, CloudProject, make_project, names
 from tests.helpers import PATIENCE_S, PROGRAMS, Done, wait_for
 
 RUN = ("run", "nb.ipynb", "--on", "ec2", "--timeout", "2h")
@@ -253,6 +253,7 @@ def cut_off(project: CloudProject, operation: str, number: signal.Signals, *, af
         wait_for(
             lambda: project.emulator.requests(service=service, operation=name),
             f"the client to call {operation}",
+            within_s=COMMAND_S,
         )
     finally:
         os.killpg(client.pid, number)
