@@ -165,12 +165,12 @@ def _place(place: Place, emulator: Emulator, store: Store) -> Place:
         assert index is not None
         mark = f"DAYFLY_SWEEP={index[0]}"
         listed = _ask_engine(environ, "ps", "--quiet", "--filter", _MADE_BY_BATCH).split()
-        [found] = [
-            one
-            for one in listed
-            if mark in _ask_engine(environ, "inspect", "--format", "{{.Config.Env}}", one)
-        ]
+        [found] = [one for one in listed if mark in variables_of(one)]
         return found
+
+    def variables_of(container: str) -> str:
+        """Nothing of one that has gone since it was listed."""
+        return _ask_engine(environ, "inspect", "--format", "{{.Config.Env}}", container, check=False)
 
     return replace(
         place,
@@ -184,13 +184,13 @@ def _place(place: Place, emulator: Emulator, store: Store) -> Place:
     )
 
 
-def _ask_engine(environ: Mapping[str, str], *arguments: str) -> str:
+def _ask_engine(environ: Mapping[str, str], *arguments: str, check: bool = True) -> str:
     done = subprocess.run(
         ["docker", *arguments],
         env=dict(environ),
         capture_output=True,
         text=True,
-        check=True,
+        check=check,
         timeout=PATIENCE_S,
     )
     return done.stdout
