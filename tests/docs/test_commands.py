@@ -10,7 +10,7 @@ from tests.docs.console import Command, Shell, find_commands
 PAGES = ["README.md", "docs/tutorial.md", "docs/configuration.md", "docs/sweeps.md"]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)  # some forty commands; on a machine under load, each of some seconds
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_prints_what_the_page_shows(
     page: str, home: Path, newcomer: dict[str, str]
