@@ -120,41 +120,65 @@ def test_a_forked_kernel_finds_what_one_of_its_own_finds(place: Place) -> None:
 
 
 _RUNNER = """
-import json, os
+import json, os, signal
 from pathlib import Path
 holder = json.loads((Path(os.environ["DAYFLY_OUTPUTS"]).parent / "lock").read_text())
 runner = Path("/proc", str(holder["pid"]))
-print(json.dumps([holder["pid"], *(len(list((runner / what).iterdir())) for what in ("fd", "task"))]))
-if fails == number:
+if number == fails:
     raise ValueError
+if number == kills:
+    os.kill(os.getppid(), signal.SIGKILL)
+counts = [len(list((runner / what).iterdir())) for what in ("fd", "task")]
+print(json.dumps([holder["pid"], os.getppid(), *counts]))
 """
 
 
-def _runners(place: Place, count: int, fails: int) -> list[tuple[int, int, int]]:
-    """Of each point the number of its runner, and how many files and threads that had."""
-    path = _write(place.root / "runner.ipynb", "number, fails = 0, -1", _RUNNER)
+def _ask_runners(place: Place, count: int, **moments: int) -> list[list[int]]:
+    """Of each point that succeeds: its runner, its kernel's parent, and the runner's files and threads."""
+    path = _write(place.root / "runner.ipynb", "number, fails, kills = 0, -1, -1", _RUNNER)
     content = nbformat.read(path, as_version=4)
     content.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(content, path)
-    points = [{"number": number, "fails": fails} for number in range(count)]
+    points = [{"number": number, **moments} for number in range(count)]
     runs = run_pool(place, make_sweep(place, path, points, jobs=1))
-    told = [output_of(run).cells[-1]["outputs"][0]["text"] for run in runs]
-    return [tuple(json.loads(text)) for text in told]
+    done = [run for run in runs if run.state is State.SUCCEEDED]
+    return [json.loads(output_of(run).cells[-1]["outputs"][0]["text"]) for run in done]
 
 
 def test_a_runner_takes_run_after_run_and_keeps_nothing_of_them(place: Place) -> None:
-    found = _runners(place, 12, fails=-1)
-    assert len({pid for pid, _, _ in found}) == 1
-    _, files, threads = zip(*found, strict=True)
+    found = _ask_runners(place, 12)
+    runners, _, files, threads = zip(*found, strict=True)
+    assert len(found) == 12
+    assert len(set(runners)) == 1
     for counts in (files, threads):  # a few come and go with a heartbeat; one of each run would be ten
         assert max(counts[-3:]) < counts[1] + 5
 
 
 def test_a_runner_whose_run_failed_takes_no_other(place: Place) -> None:
-    pids = [pid for pid, _, _ in _runners(place, 4, fails=1)]
-    assert pids[0] == pids[1]
-    assert pids[2] == pids[3]
-    assert pids[1] != pids[2]
+    runners = [found[0] for found in _ask_runners(place, 5, fails=2)]
+    assert runners[0] == runners[1]
+    assert runners[2] == runners[3]
+    assert runners[1] != runners[2]
+
+
+def test_a_runner_that_starts_its_kernel_itself_takes_no_other_run(place: Place) -> None:
+    """That wants a process of one thread, and a store brings others: so it is when nothing forks any more."""
+    found = _ask_runners(place, 5, kills=1)
+    assert len(found) == 4
+    assert found[0][0] != found[0][1]
+    assert [runner for runner, *_ in found[1:]] == [parent for _, parent, *_ in found[1:]]
+    assert len({runner for runner, *_ in found[1:]}) == 3
+
+
+def test_why_a_runner_cannot_begin_its_next_run_is_said_by_the_pool(place: Place) -> None:
+    sweep = make_sweep(place, "hello", [{"name": name} for name in ("moon", "sun")], jobs=1)
+    second = place.store.path(layout.run_key(f"{sweep.sweep_id}.1", layout.RUNNER_LOG))
+    assert second
+    second.mkdir(parents=True)
+    runs = run_pool(place, sweep)
+    assert [run.state for run in runs] == [State.SUCCEEDED, State.NEVER_STARTED]
+    assert "IsADirectoryError" in pool_log(place, sweep)
+    assert not (run_dir_of(runs[0]) / layout.RUNNER_LOG).exists()
 
 
 def test_kernels_share_no_random_numbers_and_leave_files_complete(place: Place) -> None:

@@ -110,10 +110,13 @@ class ForkedStart:
         }
         while self._idle:
             process = self._idle.pop()
+            if process.poll() is not None:
+                process.wait()
+                continue
             try:
                 process.ask(asked)
-            except OSError:  # it has ended meanwhile
-                process.let_go()
+            except OSError:
+                process.kill()  # it must not begin what another one does
             else:
                 return ForkedChild(process=process, idle=self._idle)
         connection = socket.socket(socket.AF_UNIX)
@@ -130,9 +133,9 @@ class ForkedStart:
         return ForkedChild(process=process, idle=self._idle)
 
     def close(self) -> None:
-        """Let the runners go that are idle."""
+        """End the runners that are idle: they have nothing to save."""
         while self._idle:
-            self._idle.pop().let_go()
+            self._idle.pop().kill()
 
 
 @dataclass(frozen=True, kw_only=True)

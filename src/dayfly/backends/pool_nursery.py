@@ -26,11 +26,11 @@ from typing import Any
 from dayfly.backends import local_process
 from dayfly.runner.facts import Facts
 from dayfly.runner.fork_server import Server, accept, take_another
-from dayfly.runner.launch import start_process
+from dayfly.runner.launch import KernelProcess, start_process
 from dayfly.runner.main import Given
 from dayfly.runner.parameters import load_translators
 from dayfly.runner.signals import ENDING
-from dayfly.runner.warm import WarmKernels
+from dayfly.runner.warm import Forked, WarmKernels
 from dayfly.runs import layout
 from dayfly.runs.receipt import GitSource
 
@@ -111,18 +111,26 @@ def _work(request: Mapping[str, Any], connection: socket.socket, parent: int) ->
     if os.getppid() != parent:
         return 1
     size_kb = _size_kb()
-    for _ in range(_RUNS - 1):
-        code = _run(request)
-        as_it_was = threading.active_count() == 1 and _size_kb() < size_kb + _GROWTH_KB
-        # A kernel that is not forked elsewhere must come from a process of one thread: see start_process.
-        if code or not request["kernels"] or not as_it_was:
-            return code
+    said = os.dup(2)  # where the pool speaks
+    for left in reversed(range(_RUNS)):
+        started: list[KernelProcess] = []
+        code = _run(request, started)
+        for descriptor in (1, 2):
+            os.dup2(said, descriptor)
+        os.chdir("/")
+        # A kernel that was not forked elsewhere must come from a process of one thread: see start_process.
+        as_it_was = (
+            all(isinstance(kernel, Forked) for kernel in started)
+            and threading.active_count() == 1
+            and _size_kb() < size_kb + _GROWTH_KB
+        )
+        if code or not left or not as_it_was:
+            break
         following = take_another(connection, code)
-        if following is None or signal.sigpending() & set(ENDING):
-            return code
-        accept(connection)
+        if following is None or signal.sigpending() & set(ENDING) or not accept(connection):
+            break
         request = following
-    return _run(request)
+    return code
 
 
 def _size_kb() -> int:
@@ -130,8 +138,8 @@ def _size_kb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _run(request: Mapping[str, Any]) -> int:
-    """Execute the run as `local_process` does; returns its exit code."""
+def _run(request: Mapping[str, Any], started: list[KernelProcess]) -> int:
+    """Execute the run as `local_process` does; returns its exit code, and which kernel was `started`."""
     run_dir = Path(request["run_dir"])
     os.chdir(run_dir)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -141,7 +149,12 @@ def _run(request: Mapping[str, Any]) -> int:
     os.close(nothing)
     os.close(log)
     kernels = request["kernels"]
-    start = WarmKernels(**{**kernels, "argv": tuple(kernels["argv"])}).start if kernels else start_process
+    begin = WarmKernels(**{**kernels, "argv": tuple(kernels["argv"])}).start if kernels else start_process
+
+    def start(*arguments: Any) -> KernelProcess:
+        started.append(begin(*arguments))
+        return started[-1]
+
     code = local_process.main(run_dir, request["store"], Given(start=start, facts=_facts(request["facts"])))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -31,10 +31,13 @@ def _decode(received: bytes) -> Any:
     return json.loads(received[LENGTH.size :]) if len(received) >= LENGTH.size + length else None
 
 
-def _tell(connection: socket.socket, **message: Any) -> None:
-    """Send a line to whoever is connected."""
-    with contextlib.suppress(OSError):
+def _tell(connection: socket.socket, **message: Any) -> bool:
+    """Send a line to whoever is connected; whether anybody is."""
+    try:
         connection.sendall(json.dumps(message).encode() + b"\n")
+    except OSError:
+        return False
+    return True
 
 
 def take_another(connection: socket.socket, done: int) -> Any:
@@ -58,9 +61,9 @@ def take_another(connection: socket.socket, done: int) -> Any:
     return request
 
 
-def accept(connection: socket.socket) -> None:
-    """In a forked process: say that another request has been taken."""
-    _tell(connection, pid=os.getpid())
+def accept(connection: socket.socket) -> bool:
+    """In a forked process: say that another request is taken; False when nobody waits for that any more."""
+    return _tell(connection, pid=os.getpid())
 
 
 class _Forked:

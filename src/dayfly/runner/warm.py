@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -46,7 +47,8 @@ class Forked:
         content = json.dumps(request).encode()
         self._connection.settimeout(_ANSWER_S)
         self._connection.sendall(LENGTH.pack(len(content)) + content)
-        answer = self._line()
+        while "done" in (answer := self._line()):  # told before the server came to tell the number
+            self._done = answer["done"]
         if "pid" not in answer:
             raise OSError(answer.get("error", "the process has ended"))
         self._pid = int(answer["pid"])
@@ -97,8 +99,10 @@ class Forked:
         self._connection.close()
         return code
 
-    def let_go(self) -> None:
-        """Have it end, and do not wait for that."""
+    def kill(self) -> None:
+        """Have it end at once, whatever it does, and do not wait for that."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
         self._connection.close()
 
 

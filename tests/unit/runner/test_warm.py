@@ -112,7 +112,7 @@ def test_a_killed_process_tells_by_what_and_the_others_go_on(server: str) -> Non
 
 def test_a_process_ends_with_its_connection(server: str) -> None:
     process = _fork(server, wait=True)
-    process.let_go()
+    process._connection.close()
     wait_for(lambda: not _alive(process.pid), "its end")
     assert not _alive(process.pid)
 
@@ -133,7 +133,7 @@ def test_a_process_that_is_done_takes_another_request(server: str) -> None:
 def test_a_process_that_waits_for_another_request_ends_with_its_connection(server: str) -> None:
     process = _fork(server, done=0)
     wait_for(lambda: process.poll() is not None or process.done is not None, "its word")
-    process.let_go()
+    process._connection.close()
     wait_for(lambda: not _alive(process.pid), "its end")
     assert not _alive(process.pid)
 
@@ -147,7 +147,25 @@ def test_a_process_that_has_ended_cannot_be_asked_again(server: str, how: str) -
         wait_for(lambda: process.poll() is not None, "its end")
     with pytest.raises(OSError):  # noqa: PT011 -- whatever the connection says
         process.ask({"exit": 0, "leave": True})
-    process.let_go()
+    process.kill()
+    wait_for(lambda: not _alive(process.pid), "its end")
+
+
+def test_a_process_that_stands_still_can_be_killed(server: str) -> None:
+    process = _fork(server, done=0)
+    wait_for(lambda: process.poll() is not None or process.done is not None, "its word")
+    os.kill(process.pid, signal.SIGSTOP)
+    process.kill()
+    wait_for(lambda: not _alive(process.pid), "its end")
+    assert not _alive(process.pid)
+
+
+def test_what_nobody_waits_for_any_more_is_not_accepted() -> None:
+    ours, theirs = socket.socketpair()
+    assert accept(theirs)
+    ours.close()
+    assert not accept(theirs)
+    theirs.close()
 
 
 def test_length_is_four_bytes() -> None:
