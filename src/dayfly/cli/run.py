@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from dayfly.cli.streams import replace_broken_streams
 
 if TYPE_CHECKING:
     from dayfly.backends.creation import Submission
+    from dayfly.backends.processes import Execution
+    from dayfly.runs.run import Run
     from dayfly.runs.store import Store
 
 
@@ -111,28 +113,43 @@ def _start(
     as_json: bool,
     print_output: bool = False,
 ) -> None:
-    """Start a run; watch it to its end and exit with its code, or leave it."""
+    """Start a run; watch it to its end and exit with its code, or leave it.
+
+    One whose store is on this computer is started in a moment, and never without being known.
+    """
     from dayfly.api import start
     from dayfly.cli.signals import end_by_signals
-    from dayfly.cli.summary import exit_with
     from dayfly.cli.text import to_stderr
+    from dayfly.runner.signals import defer_signals
+
+    end_by_signals()  # until the watching begins
+    here = submission.request.backend == "local" and store.root is not None
+    begun: Execution | None = None
+    try:
+        with defer_signals() if here else nullcontext():
+            started, begun = start(submission, store)
+        if not detach:
+            _watch(started, begun, quiet=quiet, as_json=as_json, print_output=print_output)
+            return
+    except KeyboardInterrupt:  # before the watching had begun
+        if begun is not None:
+            begun.interrupt()
+        raise
+    begun.leave()
+    typer.echo(started.run_id)
+    if not quiet:
+        to_stderr(f"running; follow it with: dayfly attach {started.run_id}")
+
+
+def _watch(started: Run, process: Execution, *, quiet: bool, as_json: bool, print_output: bool) -> None:
+    """Watch a run to its end, and exit with its code."""
+    from dayfly.cli.summary import exit_with
     from dayfly.cli.views import QuietView, choose_view
     from dayfly.cli.watch import watch_process
 
-    end_by_signals()  # until the watching begins
-    started, process = start(submission, store)
-    if detach:
-        process.leave()
-        typer.echo(started.run_id)
-        if not quiet:
-            to_stderr(f"running; follow it with: dayfly attach {started.run_id}")
-        return
     try:
         with choose_view(started, quiet=quiet, as_json=as_json) as view:
             state = watch_process(started, process, view)
-    except KeyboardInterrupt:  # before the watching had begun
-        process.interrupt()
-        raise
     except BrokenPipeError:  # nobody reads what we show: the exit code still tells how it ends
         replace_broken_streams()
         state = watch_process(started, process, QuietView())
