@@ -60,10 +60,10 @@ def test_a_narrow_terminal_gets_what_fits(place: Place, sweep: str) -> None:
 
 
 def test_files_and_stdout(place: Place, sweep: str) -> None:
-    done = place.cli("results", sweep, "--csv", "table.csv")
+    done = place.cli("results", sweep, "-o", "table.csv")
     assert done.out == "table.csv\n"
     written = (place.root / "table.csv").read_text()
-    assert place.cli("results", sweep, "--csv", "-").out == written
+    assert place.cli("results", sweep, "--csv").out == written
     rows = list(csv.DictReader(io.StringIO(written)))
     assert [row["note"] for row in rows][:1] == ["'=1+1"]
     assert place.cli("results", sweep, "--json").json()["states"] == {
@@ -71,13 +71,30 @@ def test_files_and_stdout(place: Place, sweep: str) -> None:
         "failed": 1,
         "waiting": 1,
     }
-    page = place.cli("results", sweep, "--html", "-").out
+    page = place.cli("results", sweep, "--html").out
     assert page.startswith("<!doctype html>")
-    assert place.cli("results", sweep, "--csv", "no/such/folder.csv", code=None).code != 0
+    assert "cannot be written" in place.cli("results", sweep, "-o", "no/such/folder.csv", code=2).err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "html"])
+def test_the_name_of_a_file_says_what_it_is_to_hold(place: Place, sweep: str, suffix: str) -> None:
+    assert place.cli("results", sweep, "-o", f"table.{suffix}").out == f"table.{suffix}\n"
+    asked = place.cli("results", sweep, f"--{suffix}", "-o", "other.txt")
+    assert asked.out == "other.txt\n"
+    assert (place.root / f"table.{suffix}").read_text() == (place.root / "other.txt").read_text()
+
+
+def test_what_cannot_be_written_is_refused_before_the_sweep_is_looked_for(place: Place) -> None:
+    assert "--csv and --html" in place.cli("results", "no-sweep", "--csv", "--html", code=2).err
+    unnamed = place.cli("results", "no-sweep", "-o", "table.txt", code=2).err
+    assert "what table.txt is to hold" in unnamed
+    assert "--csv, --parquet, --json or --html" in unnamed
 
 
 def test_a_point_alone(place: Place, sweep: str) -> None:
-    assert [line.split()[0] for line in place.cli("results", f"{sweep}.2").out.splitlines()] == ["POINT", "2"]
+    done = place.cli("results", f"{sweep}.2")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["POINT", "2"]
+    assert "1 point: 1 succeeded" in done.err
 
 
 def test_there_is_nothing_yet(place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dayfly.aws.money import dollars, dollars_per_hour
+from dayfly.cli.sweep_text import describe_points
 from dayfly.cli.text import describe_deadline, format_duration, to_stderr
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def batch_lines(plan: BatchPlan) -> list[tuple[str, str]]:
     """The same for people, a line each."""
     record = plan.record
     jobs = "1 job" if len(record.arrays) == 1 else f"{len(record.arrays)} array jobs"
-    points = "1 point" if len(plan.wanted) == 1 else f"{len(plan.wanted):,} points"
+    points = describe_points(len(plan.wanted))
     cpus = "1 vCPU" if record.vcpus == 1 else f"{record.vcpus} vCPUs"
     kind = "spot" if record.spot else "on demand"
     return [

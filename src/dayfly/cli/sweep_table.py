@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from dayfly.cli.sweep_text import describe_points
 from dayfly.cli.text import format_duration, print_table, safe_text, style_state, to_stderr
 from dayfly.report.sweep_columns import Column, columns_of, state_words
 from dayfly.runs.sweep_results import PointResult, SweepTable
@@ -94,13 +95,13 @@ def _print_notes(table: SweepTable, shown: int, left_out: list[Column]) -> None:
         for state, count in sorted(table.counts.items(), key=lambda item: -item[1])
     ]
     cost = "" if table.cost is None else f" · {table.at_most}${table.cost:.2f} by the time that they ran"
-    to_stderr(f"{len(table.rows):,} points: {', '.join(counts)}{cost}")
+    to_stderr(f"{describe_points(len(table.rows))}: {', '.join(counts)}{cost}")
     if shown < len(table.rows):
         to_stderr(f"The first {shown}; all of them with: dayfly results {sweep} --all")
     if left_out:
         names = _shorten(", ".join(safe_text(column.name) for column in left_out))
         many = "1 column does" if len(left_out) == 1 else f"{len(left_out)} columns do"
-        to_stderr(f"{many} not fit here ({names}); all of them with: dayfly results {sweep} --csv -")
+        to_stderr(f"{many} not fit here ({names}); all of them with: dayfly results {sweep} --csv")
 
 
 def _print_reasons(table: SweepTable) -> None:

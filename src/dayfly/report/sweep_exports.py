@@ -92,7 +92,7 @@ def to_parquet(table: SweepTable, find: Callable[[str], Any] = importlib.import_
         raise MissingExtraError(
             "Parquet files need pyarrow.",
             why="It is not installed beside dayfly.",
-            hint="Install it with: pip install 'dayfly[parquet]'\nor write CSV: dayfly results --csv FILE",
+            hint="Install it with: pip install 'dayfly[parquet]'\nor write CSV: dayfly results -o FILE.csv",
         ) from error
     arrays = {}
     for column in columns_of(table):
