@@ -165,18 +165,31 @@ class TestShow:
     def test_a_stack_that_is_gone_is_said_to_be(
         self, project: CloudProject, machine_run: Run, aws: Aws
     ) -> None:
-        stack = machine_stack_name(project.base.project, MACHINE)
-        stack_id = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
-        aws.cloudformation.delete_stack(StackName=stack)
-        wait(aws, stack_id, "stack_delete_complete")
+        _delete_stack(project, aws)
         assert "deleted: nothing of the machine is left" in project.cli("show", MACHINE).out
         assert project.cli("show", MACHINE, "--json").json()["machine"]["teardown"] == "done"
+
+    def test_that_it_is_gone_is_said_where_why_may_not_be_looked_up(
+        self, project: CloudProject, machine_run: Run, aws: Aws, emulator: Emulator
+    ) -> None:
+        _delete_stack(project, aws)
+        emulator.forget_requests()
+        emulator.fault("cloudformation:DescribeStackEvents", kind="deny", times=-1)
+        assert "deleted: nothing of the machine is left" in project.cli("show", MACHINE).out
+        assert emulator.requests(service="cloudformation", operation="DescribeStackEvents")
 
     def test_a_refused_look_is_unknown_and_no_error(
         self, project: CloudProject, machine_run: Run, emulator: Emulator
     ) -> None:
         emulator.fault("cloudformation:DescribeStacks", kind="deny", times=-1)
         assert "unknown: AWS does not allow" in project.cli("show", MACHINE).out
+
+
+def _delete_stack(project: CloudProject, aws: Aws) -> None:
+    stack = machine_stack_name(project.base.project, MACHINE)
+    stack_id = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
+    aws.cloudformation.delete_stack(StackName=stack)
+    wait(aws, stack_id, "stack_delete_complete")
 
 
 class TestMachines:

@@ -90,11 +90,12 @@ def load_machine_facts(run: Run, state: State | None, open_aws: Callable[[], Aws
         facts = replace(facts, record=record)
         facts = replace(facts, end=find_end(aws, record.stack_id))
         if state is not None and not state.ended and facts.end.teardown is Teardown.DONE:
-            with suppress(StoreError):  # the end is known all the same
+            with suppress(StoreError):  # the end is known all the same, here and below
                 begun = any(run.store.list(layout.run_key(run.run_id, layout.EVENTS)))
                 facts = replace(facts, begun=begun)
         if facts.true_state(state) in _UNTOLD:
-            facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
+            with suppress(AwsError):
+                facts = replace(facts, cause=first_failure(load_stack_events(aws, record)))
     except DayflyError as error:
         return replace(facts, end=_unknown(error.what))
     return facts
