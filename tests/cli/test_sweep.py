@@ -98,6 +98,9 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert sweep.state is State.SUCCEEDED
     assert sweep.run(1).run_id == f"{sweep.sweep_id}.1.2"
     assert_nothing_runs(sweep.run(1))
+    removed = place.cli("rm", "last.1").out.splitlines()
+    assert removed == [f"{sweep.sweep_id}.1", f"{sweep.sweep_id}.1.2"]
+    assert "has no run yet" in place.cli("show", "last.1", code=3).err
     place.cli("rm", "last")
     assert place.cli("ps", "--json").out == ""
 

@@ -154,17 +154,24 @@ def rm(
     store: StoreOption = None,
     local: LocalOption = False,
 ) -> None:
-    """Remove runs that have ended, with all their files; a sweep goes with all its runs."""
-    from dayfly.backends.sweep_removal import remove_run_or_point, remove_sweep
+    """Remove runs that have ended, with all their files; a sweep goes with all its runs.
+
+    S.7, a point of a sweep, goes with every attempt at it; S.7.2 is the second one alone.
+    """
+    from dayfly.backends.sweep_names import parse_name
+    from dayfly.backends.sweep_removal import remove_point, remove_run_or_attempt, remove_sweep
     from dayfly.backends.sweep_view import Sweep
 
-    found = [find_named(name, store, local=local) for name in names]
-    for each in found:
+    found = [(parse_name(name), find_named(name, store, local=local)) for name in names]
+    for named, each in found:
         if isinstance(each, Sweep):
             remove_sweep(each.store, each.sweep_id)
             typer.echo(each.sweep_id)
+        elif named.index is not None and named.attempt is None:
+            for run_id in remove_point(each.store, each.run_id):
+                typer.echo(run_id)
         else:
-            remove_run_or_point(each.store, each.run_id)
+            remove_run_or_attempt(each.store, each.run_id)
             typer.echo(each.run_id)
 
 

@@ -12,6 +12,7 @@ from dayfly.runs import layout
 from dayfly.runs.catalog import find_sweep_ids, list_runs, state_of
 from dayfly.runs.model import parse_model
 from dayfly.runs.request import Request
+from dayfly.runs.state import State
 from dayfly.runs.store import Store
 from dayfly.runs.sweep import SweepRequest
 
@@ -22,12 +23,7 @@ _SETTLED = timedelta(days=1)
 
 def remove_run(store: Store, run_id: str) -> None:
     """Remove everything of a run. Raises RunConflictError while it goes on, RunNotFoundError."""
-    state = state_of(store, run_id)
-    if state is None or not state.ended:
-        raise RunConflictError(
-            f"The run {run_id} has not ended ({state or 'unknown'}).",
-            hint=f"End it first with: dayfly stop {run_id}",
-        )
+    check_ended(store, run_id)
     directory = store.path(layout.run_key(run_id, ""))
     if directory is not None:
         _remove_directory(directory)
@@ -36,6 +32,17 @@ def remove_run(store: Store, run_id: str) -> None:
         for start in range(0, len(keys), _BATCH):
             store.delete(keys[start : start + _BATCH])
     store.delete([layout.status_key(run_id)])
+
+
+def check_ended(store: Store, run_id: str) -> State:
+    """How a run ended. Raises RunConflictError while it goes on, RunNotFoundError."""
+    state = state_of(store, run_id)
+    if state is None or not state.ended:
+        raise RunConflictError(
+            f"The run {run_id} has not ended ({state or 'unknown'}).",
+            hint=f"End it first with: dayfly stop {run_id}",
+        )
+    return state
 
 
 def remove_unused_snapshots(store: Store, *, now: datetime) -> list[str]:

@@ -183,5 +183,18 @@ def ask_again(store: Store, sweep_id: str, indices: Sequence[int], at: datetime)
     return key
 
 
+def forget_again(store: Store, sweep_id: str, index: int, times: int) -> None:
+    """Take back that a point was asked for once more, so often; what was asked for first goes first."""
+    for entry in sorted(store.list(_again_folder(sweep_id)), key=lambda entry: entry.key):
+        content = store.get(entry.key) if times > 0 else None
+        if content is None:
+            continue
+        asked = json.loads(content)
+        if index in asked["indices"]:
+            asked["indices"] = [each for each in asked["indices"] if each != index]
+            store.put(entry.key, json.dumps(asked).encode() + b"\n")
+            times -= 1
+
+
 def _again_folder(sweep_id: str) -> str:
     return layout.sweep_key(sweep_id, AGAIN)

@@ -20,7 +20,7 @@ from dayfly.backends.sweep_listing import list_with_sweeps
 from dayfly.backends.sweep_names import find_named, parse_name
 from dayfly.backends.sweep_plan import SweepPlan, SweepWish, digest_of, plan_sweep
 from dayfly.backends.sweep_points import grid_from_flags
-from dayfly.backends.sweep_removal import remove_run_or_point, remove_sweep
+from dayfly.backends.sweep_removal import remove_point, remove_run_or_attempt, remove_sweep
 from dayfly.backends.sweep_start import begin_sweep, go_on
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import ParameterError, RunConflictError, RunNotFoundError, UsageError
@@ -344,6 +344,14 @@ class TestNamesAndListings:
             find_named(Stores(local=desk.store), f"{run_id}[0]")
 
 
+def tried_twice(desk: Desk, second: State = State.SUCCEEDED) -> Sweep:
+    """Twelve points, of which one failed, was asked for again, and then ended otherwise."""
+    sweep = desk.run("a=1..12", pool=FakePool(ends={1: State.FAILED}))
+    sweep.retry([1])
+    go_on(sweep, ENVIRON, FakePool(ends={1: second}))
+    return sweep
+
+
 class TestRemoving:
     def test_a_sweep_goes_whole(self, desk: Desk) -> None:
         sweep = desk.run("a=1..3")
@@ -363,12 +371,48 @@ class TestRemoving:
         first = desk.run("a=1..3")
         second = desk.run("a=1..2,9")
         with pytest.raises(RunConflictError, match="stands for a point of " + second.sweep_id):
-            remove_run_or_point(desk.store, f"{first.sweep_id}.0")
-        remove_run_or_point(desk.store, f"{first.sweep_id}.2")
+            remove_run_or_attempt(desk.store, f"{first.sweep_id}.0")
+        remove_run_or_attempt(desk.store, f"{first.sweep_id}.2")
         assert first.states == [State.SUCCEEDED, State.SUCCEEDED, None]
         assert second.states == [State.SUCCEEDED] * 3
         alone = put_run(desk.store, state=State.SUCCEEDED)
-        remove_run_or_point(desk.store, alone)
+        remove_run_or_attempt(desk.store, alone)
+
+    def test_a_point_goes_with_all_its_attempts(self, desk: Desk) -> None:
+        sweep = tried_twice(desk)
+        runs = [f"{sweep.sweep_id}.01", f"{sweep.sweep_id}.01.2"]
+        assert remove_point(desk.store, runs[1]) == runs
+        assert (sweep.states[1], sweep.look().run_of(1), sweep.look().open) == (None, None, {1: 1})
+        assert len(list_runs(desk.store)) == 11
+
+    def test_a_point_that_was_removed_is_run_once(self, desk: Desk) -> None:
+        """What was asked for again before is forgotten with the attempts that came of it."""
+        sweep = tried_twice(desk)
+        remove_point(desk.store, f"{sweep.sweep_id}.01.2")
+        go_on(sweep, ENVIRON, FakePool())
+        assert (sweep.states[1], sweep.look().open) == (State.SUCCEEDED, {})
+
+    @pytest.mark.parametrize(("attempt", "left"), [(".2", State.FAILED), ("", State.SUCCEEDED)])
+    def test_of_an_attempt_alone_the_other_one_tells(self, desk: Desk, attempt: str, left: State) -> None:
+        sweep = tried_twice(desk)
+        remove_run_or_attempt(desk.store, f"{sweep.sweep_id}.01{attempt}")
+        assert (sweep.states[1], sweep.look().open) == (left, {})
+        assert sweep.run(1).state is left
+
+    def test_a_point_of_which_another_sweep_needs_any_attempt_stays_whole(self, desk: Desk) -> None:
+        first = desk.run("a=1..12")
+        second = desk.run("a=1..12,99")
+        first.retry([1])
+        go_on(first, ENVIRON, FakePool())
+        with pytest.raises(RunConflictError, match=f"{first.sweep_id}.01 stands for .* {second.sweep_id}"):
+            remove_point(desk.store, f"{first.sweep_id}.01.2")
+        assert len(list_runs(desk.store)) == 14
+
+    def test_a_point_that_goes_on_stays_whole(self, desk: Desk) -> None:
+        sweep = tried_twice(desk, State.REQUESTED)
+        with pytest.raises(RunConflictError, match="has not ended"):
+            remove_point(desk.store, f"{sweep.sweep_id}.01")
+        assert len(list_runs(desk.store)) == 13
 
     def test_not_while_it_is_at_work(self, desk: Desk) -> None:
         sweep = desk.run("a=1..3", pool=FakePool(ends={0: State.REQUESTED}))
