@@ -248,17 +248,17 @@ def find(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> 
 
 
 def find_sweep(name: str = "last", *, store: str | os.PathLike[str] | None = None) -> Sweep:
-    """The sweep with this id, unique prefix, or `last`, here or in AWS.
+    """The sweep with this id, unique prefix, or `last` (whatever runs came after it), here or in AWS.
 
     Raises RunNotFoundError, and RunConflictError for a run.
     """
-    found = _find(name, store)
+    found = _find(name, store, of_sweeps=True)
     if isinstance(found, Run):
         raise not_a_sweep(found)
     return found
 
 
-def _find(name: str, store: str | os.PathLike[str] | None) -> Run | Sweep:
+def _find(name: str, store: str | os.PathLike[str] | None, *, of_sweeps: bool = False) -> Run | Sweep:
     flags = {"store": os.fspath(store)} if store is not None else {}
     project = load_project(Path.cwd(), os.environ, flags, only=("store", "aws"))
-    return find_named(project_stores(project, os.environ), name)[0]
+    return find_named(project_stores(project, os.environ), name, of_sweeps=of_sweeps)[0]

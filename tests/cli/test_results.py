@@ -11,9 +11,11 @@ from dayfly.runs.state import State
 from dayfly.runs.sweep import Point
 from tests.helpers import Place
 from tests.unit.runs.sweep_stores import put_point, put_sweep
+from tests.unit.support import put_run
 
 SWEEP = "20261123-101502-fit-7f3a"
 OLDER = "20261122-101502-fit-0000"
+LATER = "20261124-101502-fit-0000"
 
 
 @pytest.fixture
@@ -51,6 +53,14 @@ def test_the_last_sweep_is_meant_and_a_beginning_is_enough(place: Place, sweep: 
     both = place.cli("results", "2026112", code=None)
     assert both.code != 0
     assert "begin with '2026112'" in both.err
+
+
+def test_the_last_sweep_is_meant_also_when_a_run_came_after_it(place: Place, sweep: str) -> None:
+    put_run(place.store, LATER)
+    assert place.cli("results").out == place.cli("results", sweep).out
+    assert place.cli("results", "last.2").out == place.cli("results", f"{sweep}.2").out
+    assert LATER in place.cli("show", "last").out
+    assert "is a run, not a sweep" in place.cli("results", LATER, code=4).err
 
 
 def test_a_narrow_terminal_gets_what_fits(place: Place, sweep: str) -> None:
@@ -100,7 +110,7 @@ def test_a_point_alone(place: Place, sweep: str) -> None:
 def test_there_is_nothing_yet(place: Place) -> None:
     done = place.cli("results", code=None)
     assert done.code != 0
-    assert "There are no runs yet." in done.err
+    assert "There are no sweeps yet." in done.err
 
 
 def test_fifty_points_unless_all_are_asked_for(place: Place) -> None:

@@ -23,7 +23,9 @@ from dayfly.runs.catalog import (
     ids_starting_with,
     list_runs,
     newest_id,
+    newest_sweep_id,
     no_runs,
+    no_sweeps,
 )
 from dayfly.runs.store import Store
 
@@ -120,19 +122,22 @@ def _placed(runs: list[RunSummary], where: Where) -> list[PlacedRun]:
     return [PlacedRun(summary=run, where=where) for run in runs]
 
 
-def find_everywhere(stores: Stores, name: str, *, within_s: float = ANSWERS_WITHIN_S) -> Found:
+def find_everywhere(
+    stores: Stores, name: str, *, within_s: float = ANSWERS_WITHIN_S, of_sweeps: bool = False
+) -> Found:
     """The run that `name` means in either store: a full id, a prefix that only one run has, or `last`.
 
+    With `of_sweeps`, `last` is the last sweep, whatever runs came after it.
     A full id that is here asks nobody else. Raises RunNotFoundError; and what kept the other store from
     answering, when the local one has no such run.
     """
+    if name == "last":
+        return _find_last(stores, within_s, of_sweeps=of_sweeps)
     if stores.open_cloud is None:
         return Found(run_id=find_run_id(stores.local, name), store=stores.local)
     if ids.is_run_id(name):
         with suppress(RunNotFoundError):
             return Found(run_id=find_run_id(stores.local, name), store=stores.local)
-    if name == "last":
-        return _find_last(stores, within_s)
     question = _ask_cloud(stores, lambda cloud: list(ids_starting_with(cloud, name)))
     here = list(ids_starting_with(stores.local, name))
     try:
@@ -146,9 +151,10 @@ def find_everywhere(stores: Stores, name: str, *, within_s: float = ANSWERS_WITH
     return Found(run_id=run_id, store=_having(stores, run_id, here), unheard=unheard)
 
 
-def _find_last(stores: Stores, within_s: float) -> Found:
-    question = _ask_cloud(stores, newest_id)
-    here, there, unheard = newest_id(stores.local), None, None
+def _find_last(stores: Stores, within_s: float, *, of_sweeps: bool) -> Found:
+    newest, nothing = (newest_sweep_id, no_sweeps) if of_sweeps else (newest_id, no_runs)
+    question = _ask_cloud(stores, newest)
+    here, there, unheard = newest(stores.local), None, None
     try:
         there = question.answer(within_s) if question is not None else None
     except DayflyError as error:
@@ -157,7 +163,7 @@ def _find_last(stores: Stores, within_s: float) -> Found:
         unheard = error
     found = max((each for each in (here, there) if each is not None), key=ids.age, default=None)
     if found is None:
-        raise no_runs(_both(stores, None))
+        raise nothing(_both(stores, None))
     store = _having(stores, found, [here] if here is not None else [])
     return Found(run_id=found, store=store, unheard=unheard)
 

@@ -35,13 +35,15 @@ def parse_name(name: str) -> Name:
     return Name(whole=match[1], index=int(index), attempt=int(attempt) if attempt else None)
 
 
-def find_named(stores: Stores, name: str) -> tuple[Run | Sweep, DayflyError | None]:
+def find_named(
+    stores: Stores, name: str, *, of_sweeps: bool = False
+) -> tuple[Run | Sweep, DayflyError | None]:
     """The run or the sweep that `name` means, and why only one store was looked at, if so.
 
-    Raises RunNotFoundError.
+    With `of_sweeps`, `last` is the last sweep, whatever runs came after it. Raises RunNotFoundError.
     """
     named = parse_name(name)
-    found = find_everywhere(stores, named.whole)
+    found = find_everywhere(stores, named.whole, of_sweeps=of_sweeps)
     if named.index is not None:
         return find_point(found.store, found.run_id, named), found.unheard
     if is_sweep(found.store, found.run_id):

@@ -58,11 +58,14 @@ def find_run(name: str, store: str | None, *, local: bool = False) -> Run:
     return found
 
 
-def find_named(name: str, store: str | None, *, local: bool = False) -> Run | Sweep:
-    """The run or sweep that the user means: an id, a prefix, `last`; `S[7]` and `S.7` are a point's."""
+def find_named(name: str, store: str | None, *, local: bool = False, of_sweeps: bool = False) -> Run | Sweep:
+    """The run or sweep that the user means: an id, a prefix, `last`; `S[7]` and `S.7` are a point's.
+
+    With `of_sweeps`, `last` is the last sweep.
+    """
     from dayfly.backends import sweep_names
 
-    found, unheard = sweep_names.find_named(open_stores(store, local=local), name)
+    found, unheard = sweep_names.find_named(open_stores(store, local=local), name, of_sweeps=of_sweeps)
     if unheard is not None:
         tell_unheard(unheard)
     return found

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 SweepArgument = Annotated[
     str,
-    typer.Argument(metavar="SWEEP", help="A sweep's id, a unique prefix, or `last`; S.7 is a point of it."),
+    typer.Argument(
+        metavar="SWEEP",
+        help="A sweep's id, a unique prefix, or `last` (sweep); S.7 is a point of it.",
+    ),
 ]
 
 
@@ -22,7 +25,7 @@ def find_sweep(name: str, store: str | None, *, local: bool = False) -> tuple[Sw
     from dayfly.cli.options import find_named
 
     named = parse_name(name)
-    found = find_named(named.whole, store, local=local)
+    found = find_named(named.whole, store, local=local, of_sweeps=True)
     if not isinstance(found, Sweep):
         raise not_a_sweep(found)
     if named.index is not None:

@@ -205,6 +205,11 @@ def newest_id(store: Store) -> str | None:
     return max(found, key=ids.age, default=None)
 
 
+def newest_sweep_id(store: Store) -> str | None:
+    """The id of the newest sweep, whatever came after it; None where there is none."""
+    return next(iter(find_sweep_ids(store)[-1:]), None)
+
+
 def choose_id(name: str, candidates: Iterable[str], where: str) -> str:
     """The one of `candidates`, which all begin with `name`, that is meant; `where` is for messages.
 
@@ -280,6 +285,15 @@ def _not_found(where: str, name: str) -> RunNotFoundError:
         f"There is no run {name!r}.",
         why=f"No id in the store {where} begins like that.",
         hint="See what there is with: dayfly ps --all",
+    )
+
+
+def no_sweeps(where: str) -> RunNotFoundError:
+    """The error of whoever looks for the last sweep where there is none."""
+    return RunNotFoundError(
+        "There are no sweeps yet.",
+        why=f"The store {where} has none.",
+        hint="Start one with: dayfly sweep NOTEBOOK -p NAME=1,2,3",
     )
 
 

@@ -11,6 +11,8 @@ from dayfly.backends.everywhere import Question, find_everywhere, list_everywher
 from dayfly.backends.stores import Stores
 from dayfly.errors import RunNotFoundError, StoreError
 from dayfly.runs.store import Store, open_store
+from dayfly.runs.sweep import Point
+from tests.unit.runs.sweep_stores import put_sweep
 from tests.unit.support import put_run
 
 EARLY = "20261123-080000-early-0001"
@@ -98,6 +100,14 @@ class TestFinding:
         put_run(there, "20261123-110000-newest-0004")
         found = find_everywhere(both, "last")
         assert (found.run_id, found.store) == ("20261123-110000-newest-0004", there)
+
+    def test_last_of_sweeps_is_the_newest_of_both_whatever_ran_since(
+        self, both: Stores, here: Store, there: Store
+    ) -> None:
+        put_sweep(here, [Point()], "20261123-070000-older-0001")
+        put_sweep(there, [Point()], "20261123-071000-newer-0002")
+        found = find_everywhere(both, "last", of_sweeps=True)
+        assert (found.run_id, found.store) == ("20261123-071000-newer-0002", there)
 
     def test_a_prefix_of_runs_in_both_names_none(self, both: Stores) -> None:
         with pytest.raises(RunNotFoundError, match="3 runs begin with '20261123'"):
