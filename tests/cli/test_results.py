@@ -101,6 +101,15 @@ def test_what_cannot_be_written_is_refused_before_the_sweep_is_looked_for(place:
     assert "--csv, --parquet, --json or --html" in unnamed
 
 
+@pytest.mark.parametrize("file", ["page.html", "r.CSV", "s.parquet", "s.json"])
+def test_a_file_where_the_sweep_is_named_is_told_where_it_belongs(
+    place: Place, sweep: str, file: str
+) -> None:
+    said = place.cli("results", file, code=3).err
+    assert f"There is no run '{file}'." in said
+    assert f"To write a file: dayfly results SWEEP -o {file}" in said
+
+
 def test_a_point_alone(place: Place, sweep: str) -> None:
     done = place.cli("results", f"{sweep}.2")
     assert [line.split()[0] for line in done.out.splitlines()] == ["POINT", "2"]

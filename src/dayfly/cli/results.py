@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ import typer
 
 from dayfly.cli.options import JsonOption, LocalOption, StoreOption
 from dayfly.cli.sweep_names import SweepArgument, find_sweep
-from dayfly.errors import UsageError
+from dayfly.errors import RunNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from dayfly.backends.sweep_view import Sweep
     from dayfly.runs.sweep_results import SweepTable
 
 _STDOUT = "-"
@@ -57,7 +59,7 @@ def results(
 
     asked = {"csv": csv, "parquet": parquet, "json": as_json, "html": html}
     form = _choose_format([form for form, given in asked.items() if given], output)
-    sweep, index = find_sweep(name, store, local=local)
+    sweep, index = _find(name, store, local=local)
     table = load_table(sweep.store, sweep.sweep_id, cache=cache_directory(os.environ) / "results")
     if index is not None:
         table = SweepTable(table.sweep, (table.rows[index],))
@@ -71,6 +73,17 @@ def results(
         _write(output, render_sweep(sweep.store, table, cell=cell, beside=beside).encode("utf-8", "replace"))
     else:
         _write(output, _export(table, form))
+
+
+def _find(name: str, store: str | None, *, local: bool) -> tuple[Sweep, int | None]:
+    """The sweep, and the point; with a hint of its own where the name is one of a file."""
+    try:
+        return find_sweep(name, store, local=local)
+    except RunNotFoundError as error:
+        if Path(name).suffix.lower() not in _FORMATS:
+            raise
+        hint = f"To write a file: dayfly results SWEEP -o {shlex.quote(name)}"
+        raise RunNotFoundError(error.what, why=error.why, hint=hint) from error
 
 
 def _choose_format(asked: list[str], output: str | None) -> str | None:
