@@ -101,6 +101,17 @@ def test_what_cannot_be_written_is_refused_before_the_sweep_is_looked_for(place:
     assert "--csv, --parquet, --json or --html" in unnamed
 
 
+@pytest.mark.parametrize(
+    ("option", "file"), [("--csv", "z.parquet"), ("--html", "z.CSV"), ("--json", "z.htm")]
+)
+def test_an_option_and_a_name_that_contradict_each_other_are_refused(
+    place: Place, option: str, file: str
+) -> None:
+    said = place.cli("results", "no-sweep", option, "-o", file, code=2).err
+    assert f"{option} is not what a file named {file} holds." in said
+    assert not (place.root / file).exists()
+
+
 @pytest.mark.parametrize("file", ["page.html", "r.CSV", "s.parquet", "s.json"])
 def test_a_file_where_the_sweep_is_named_is_told_where_it_belongs(
     place: Place, sweep: str, file: str

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STDOUT = "-"
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".html": "html", ".htm": "html"}
 """What a file's suffix says that it is to hold."""
+_CALLED = {"csv": "CSV", "parquet": "Parquet", "json": "JSON", "html": "a page"}
 
 
 def results(
@@ -94,7 +95,14 @@ def _choose_format(asked: list[str], output: str | None) -> str | None:
         )
     to_stdout = output in {None, _STDOUT}
     suffix = "" if output is None else Path(output).suffix.lower()
-    form = asked[0] if asked else _FORMATS.get(suffix)
+    named = _FORMATS.get(suffix)
+    form = asked[0] if asked else named
+    if named not in {None, form}:
+        raise UsageError(
+            f"--{form} is not what a file named {output} holds.",
+            why=f"Its name ends in {suffix}, as that of {_CALLED[named or '']} does.",
+            hint=f"Leave out --{form}, or let the name end in .{form}.",
+        )
     if output is not None and form is None:
         raise UsageError(
             f"It is not said what {'standard output' if to_stdout else output} is to hold.",
