@@ -203,7 +203,7 @@ def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
         jobs=jobs,
         retries=retries,
     )
-    pool = pool_for(on, spot=project.settings.spot)
+    pool = pool_for(on, jobs=wish.jobs, spot=project.settings.spot)
     opened = partial(store_for, project, os.environ)
     plan = plan_sweep(asked, wish, project, os.environ, datetime.now(UTC), opened)
     begun = begin_sweep(plan.store, plan, os.environ, pool)

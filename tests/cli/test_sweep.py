@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import nbformat
@@ -62,7 +63,7 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert lines[0] == sweep.sweep_id
     assert "[1] a=2 failed: Cell 4 raised AssertionError: not two" in lines
     assert "✗ failed · 3 points: 1 failed, 2 succeeded" in lines
-    assert f"  next      dayfly retry {sweep.sweep_id} --failed" in lines
+    assert any(line.startswith(f"  next      dayfly retry {sweep.sweep_id} --failed ") for line in lines)
     assert [str(state) for state in sweep.states] == ["succeeded", "failed", "succeeded"]
 
     (line,) = place.cli("ps", "--json").json_lines()
@@ -194,7 +195,7 @@ def test_a_second_client_watches_the_pool_that_is_at_work(place: Place, notebook
     with place.started("sweep", "nb.ipynb", *options) as client:
         assert client.stderr is not None
         said = [client.stderr.readline().decode() for _ in range(2)]
-        assert said[1] == f"A pool is at work on {sweep.sweep_id} already.\n"
+        assert said[1] == "It is running already, begun by another command; this one watches it.\n"
         (place.root / "go").touch()
         assert client.wait(60) == 0
     assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]
@@ -212,18 +213,44 @@ def test_a_client_whose_pool_gives_way_watches_the_other(place: Place, notebook:
     assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]
 
 
-def test_a_client_that_is_killed_leaves_the_pool_at_work(place: Place, notebook: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_client_that_is_killed_or_loses_its_terminal_leaves_the_pool_at_work(
+    place: Place, notebook: Path, number: signal.Signals
+) -> None:
     with place.started("sweep", "nb.ipynb", "-p", "a=3..6", "-p", "wait=go", "--jobs", "1") as client:
         wait_for(lambda: find_sweep_ids(place.store), "the sweep")
         sweep = only_sweep(place)
         wait_for(lambda: sweep.look().running, "the first run")
-        client.kill()
-        client.wait(30)
+        wait_for(lambda: "a is 3" in sweep.run(0).log(), "its notebook")
+        client.send_signal(number)
+        assert client.wait(30) == -number
     assert pool_alive(place.store, sweep.sweep_id)
     (place.root / "go").touch()
     done = place.cli("attach", "last")
     assert "✓ succeeded · 4 points: 4 succeeded" in done.err
     assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]
+
+
+def test_the_number_of_runs_at_once_may_be_another_each_time(place: Place, notebook: Path) -> None:
+    options = ("-p", "a=1,2", "-p", "wait=mended")
+    place.cli("sweep", "nb.ipynb", *options, "--jobs", "1", "--detach")
+    sweep = only_sweep(place)
+    place.cli("stop", "last")
+    with place.started("sweep", "nb.ipynb", *options, "--jobs", "2") as client:
+        wait_for(lambda: len(sweep.look().running) == 2, "both")
+        (place.root / "mended").touch()
+        assert client.wait(60) == 0
+    assert find_sweep_ids(place.store) == [sweep.sweep_id]
+
+
+def test_code_beside_the_notebook_that_has_changed_is_named(place: Place, notebook: Path) -> None:
+    place.cli("sweep", "nb.ipynb", "-p", "a=3,4")
+    assert "changed since" not in place.cli("sweep", "nb.ipynb", "-p", "a=3,4").err
+    (place.root / "helper.py").touch()
+    os.utime(place.root / "helper.py", (time.time() + 60, time.time() + 60))
+    for points in ("a=3,4", "a=3..5"):
+        said = place.cli("sweep", "nb.ipynb", "-p", points).err
+        assert "helper.py changed since. Such files are not compared" in said
 
 
 def test_ctrl_c_ends_the_sweep_and_keeps_what_is_done(place: Place, notebook: Path) -> None:

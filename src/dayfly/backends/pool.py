@@ -20,8 +20,12 @@ _RUN_BYTES = 1 << 30
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def start_pool(store: Store, sweep_id: str, environ: Mapping[str, str]) -> Processes:
+def start_pool(
+    store: Store, sweep_id: str, environ: Mapping[str, str], *, jobs: int | None = None
+) -> Processes:
     """Start the pool of a sweep that is in the store. Returns at once; the pool outlives whoever starts it.
+
+    `jobs` is how many runs it has at once; None: as the sweep's request says.
 
     What had asked for the sweep's end is taken back: to start it is to go on with it. Where a pool is at work
     on it already, the new one ends at once. What a pool says is in the file `pool.log` in `pool_directory`.
@@ -30,6 +34,7 @@ def start_pool(store: Store, sweep_id: str, environ: Mapping[str, str]) -> Proce
     directory = pool_directory(store, sweep_id, environ)
     # -P: a module of the user's beside the sweep must not stand in for one of ours
     command = [sys.executable, "-P", "-m", "dayfly.backends.pool_process", store.url, sweep_id]
+    command += [str(jobs)] if jobs is not None else []
     return start_processes([command], directory, environ, log=LOG, held=True)
 
 

@@ -1,4 +1,4 @@
-"""`python -m dayfly.backends.pool_process STORE SWEEP_ID`: runs the open points of a sweep, and ends.
+"""`python -m dayfly.backends.pool_process STORE SWEEP_ID [JOBS]`: runs the open points of a sweep, and ends.
 
 One process a machine works on a sweep: it holds a lock. Its runs are runs like any other; what it knows is in
 the store, so that it can be killed at any moment, and the next one goes on.
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from dayfly.runs.sweep import SweepRequest
 
 
-def main(store_url: str, sweep_id: str) -> int:
-    """Run what is open; returns the exit code: 0, 12 when the sweep was stopped, 13 when the pool was."""
+def main(store_url: str, sweep_id: str, jobs: int | None = None) -> int:
+    """Run what is open; returns the exit code: 0, 12 when the sweep was stopped, 13 when the pool was.
+
+    `jobs` is how many runs at once; None: as the sweep was asked for.
+    """
     wake = _catch_signals()
     store = open_store(store_url)
     directory = pool_directory(store, sweep_id, os.environ)
@@ -51,7 +54,7 @@ def main(store_url: str, sweep_id: str) -> int:
             # Whatever forks comes first: a store is spoken with by threads, and no fork carries them along.
             content = _read(store, sweep_id, layout.SWEEP)
             start = stack.enter_context(_start(store, content))
-            return _work(store, _parse(content), start, wake)
+            return _work(store, _parse(content), start, jobs, wake)
     finally:
         os.close(lock)
 
@@ -63,7 +66,7 @@ def _parse(content: bytes) -> SweepRequest:
     return parse_model(SweepRequest, content, layout.SWEEP)
 
 
-def _work(store: Store, sweep: SweepRequest, start: Start, wake: int) -> int:
+def _work(store: Store, sweep: SweepRequest, start: Start, jobs: int | None, wake: int) -> int:
     from dayfly.backends.pool_loop import Pool
     from dayfly.backends.pool_work import Work
     from dayfly.runs.sweep import decode_points
@@ -75,7 +78,7 @@ def _work(store: Store, sweep: SweepRequest, start: Start, wake: int) -> int:
         work=Work(store=store, sweep=sweep, points=points),
         content=content,
         start=start,
-        jobs=sweep.jobs or default_jobs(sweep.run.cpus, sweep.run.memory_bytes),
+        jobs=jobs or sweep.jobs or default_jobs(sweep.run.cpus, sweep.run.memory_bytes),
         wake=wake,
     )
     return pool.run()
@@ -167,7 +170,7 @@ def _catch_signals() -> int:
 
 if __name__ == "__main__":
     try:
-        _code = main(sys.argv[1], sys.argv[2])
+        _code = main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if sys.argv[3:] else None)
     except DayflyError as _error:
         sys.stderr.write(f"{_error}\n")
         _code = _error.exit_code

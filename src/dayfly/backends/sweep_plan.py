@@ -21,7 +21,7 @@ from dayfly.runner.inspection import check_parameters, inspect_parameters
 from dayfly.runner.notebook import Notebook
 from dayfly.runs.request import Request
 from dayfly.runs.store import Store
-from dayfly.runs.sweep import Point, SweepRequest, base_identity, canonical, encode_points
+from dayfly.runs.sweep import Point, SweepRequest, base_identity, canonical, encode_points, notebook_identity
 from dayfly.runs.sweep_states import open_points
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class SweepPlan:
     """How many points were asked for, before equal ones became one."""
     continues: Earlier | None = None
     """The sweep with these points that is in the store already."""
+    jobs: int | None = None
+    """How many runs at once are asked for now; the sweep may have been begun with another number."""
     forced: bool = False
     """Whether it is to be another one even if there is one with these points."""
     batch: BatchPlan | None = None
@@ -141,6 +143,7 @@ def _plan(submission: Submission, wish: SweepWish, drawn: Drawn, store: Store, n
         target=submission.target,
         store=store,
         asked=drawn.asked,
+        jobs=wish.jobs,
         forced=wish.force,
     )
     if not wish.force:
@@ -187,13 +190,12 @@ def _draw(notebook: Notebook, asked: Asked, wish: SweepWish) -> Drawn:
 
 def _sweep_of(submission: Submission, wish: SweepWish, drawn: Drawn) -> SweepRequest:
     run = submission.request.model_copy(update={"parameters": drawn.shared})
-    notebook_sha256 = hashlib.sha256(submission.content).hexdigest()
     return SweepRequest(
         sweep_id=run.run_id,
         created=run.created,
         run=run,
-        notebook_sha256=notebook_sha256,
-        base=base_identity(run, notebook_sha256),
+        notebook_sha256=hashlib.sha256(submission.content).hexdigest(),
+        base=base_identity(run, notebook_identity(submission.content)),
         count=len(drawn.points),
         points_sha256=hashlib.sha256(encode_points(drawn.points)).hexdigest(),
         names=drawn.names,
@@ -238,14 +240,14 @@ _SETTINGS = (
 
 
 def same_settings(one: SweepRequest, other: SweepRequest) -> bool:
-    """Whether going on with `one` is what `other` asks for: limits, place, jobs and retries are the same."""
+    """Whether going on with `one` is what `other` asks for: limits, place and retries are the same."""
     return _settings_of(one) == _settings_of(other)
 
 
 def _settings_of(sweep: SweepRequest) -> tuple[Any, ...]:
     run: Request = sweep.run
     outputs = run.outputs if run.snapshot is None else None  # it lies in a checkout of its own
-    ours = (sweep.jobs, sweep.retries, sweep.preload, sweep.max_cost)
+    ours = (sweep.retries, sweep.preload, sweep.max_cost)
     return (*(getattr(run, name) for name in _SETTINGS), outputs, *ours)
 
 

@@ -64,16 +64,19 @@ def wait_until_taken_up(begun: Begun) -> None:
     process.leave()
 
 
-def pool_for(backend: str, *, spot: bool | None = None, agreed: Agreed | None = None) -> StartPool:
+def pool_for(
+    backend: str, *, jobs: int | None = None, spot: bool | None = None, agreed: Agreed | None = None
+) -> StartPool:
     """What works on the sweeps of a backend. Raises UsageError for one that has none.
 
+    `jobs` is how many runs it begins at once on this computer; None: as the sweep was asked for at first.
     `spot` is of machines in AWS; None: as the sweep had them before. `agreed` is what may be submitted there
     at most; None: nobody was asked.
     """
     if backend in {"local", "docker"}:
         from dayfly.backends.pool import start_pool
 
-        return start_pool
+        return partial(start_pool, jobs=jobs)
     if backend == "batch":
         from dayfly.backends.batch import start_batch
 

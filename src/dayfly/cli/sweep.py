@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -18,7 +17,9 @@ from dayfly.cli.options import LocalOption, StoreOption, settings_among
 from dayfly.cli.streams import replace_broken_streams
 from dayfly.cli.sweep_names import SweepArgument, find_sweep
 from dayfly.cli.text import to_stderr
+from dayfly.runs import layout
 from dayfly.runs.state import State
+from dayfly.runs.sweep import notebook_identity
 from dayfly.runs.sweep_states import SETTLED
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bo
     on_batch = plan.sweep.run.backend == "batch"
     agreed = agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json) if on_batch else None
     spot = plan.batch.record.spot if plan.batch is not None else None
-    pool = pool_for(plan.sweep.run.backend, spot=spot, agreed=agreed)
+    pool = pool_for(plan.sweep.run.backend, jobs=plan.jobs, spot=spot, agreed=agreed)
     begin = partial(begin_sweep, plan.store, plan, os.environ, pool)
     here = not on_batch and plan.store.root is not None
     _begin_and_watch(begin, here=here, detach=detach, quiet=quiet, as_json=as_json)
@@ -164,6 +165,7 @@ def _begin_and_watch(
 
 def tell_plan(plan: SweepPlan, tell: Callable[[str], None]) -> None:
     """What a user should know before it begins: equal points, what is there already."""
+    from dayfly.backends.sweep_code import code_changed_since
     from dayfly.cli.sweep_text import describe_points
 
     count = len(plan.points)
@@ -179,6 +181,9 @@ def tell_plan(plan: SweepPlan, tell: Callable[[str], None]) -> None:
         tell(f"Going on with {plan.sweep.sweep_id}: {there:,} of {count:,} are there already.")
         if failed:
             tell(f"{failed:,} failed; run these again with: dayfly retry {plan.sweep.sweep_id} --failed")
+    if changed := code_changed_since(plan):
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        tell(f"{changed[0]}{more} changed since. Such files are not compared: --force runs all points again.")
 
 
 def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -190,7 +195,7 @@ def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
 
     sweep_, process = begun.sweep, begun.process
     if begun.busy and not (quiet or as_json):
-        to_stderr(f"A pool is at work on {sweep_.sweep_id} already.")
+        to_stderr("It is running already, begun by another command; this one watches it.")
     if detach:
         wait_until_taken_up(begun)
         typer.echo(sweep_.sweep_id)
@@ -279,10 +284,11 @@ def _agree_to_retry(
 def _tell_changed(sweep_: Sweep) -> None:
     """Say so when the notebook is no longer what the sweep runs."""
     request = sweep_.request
+    then = sweep_.store.get(layout.sweep_key(sweep_.sweep_id, layout.INPUT))
     try:
         content = Path(request.run.notebook).read_bytes()
     except OSError:
         return
-    if hashlib.sha256(content).hexdigest() != request.notebook_sha256:
+    if then is None or notebook_identity(content) != notebook_identity(then):
         to_stderr(f"{request.run.notebook} has changed since: what runs is the sweep's own, as it was then.")
         to_stderr("For the new one, give the same dayfly sweep again: it begins another.")

@@ -67,7 +67,8 @@ def _lines(plan: SweepPlan) -> Iterator[tuple[str, str]]:
     for sweep_id, number in plan.there.items():
         yield "there", f"{number:,}, in {sweep_id}"
     if run.backend != "batch":
-        yield "jobs", str(sweep.jobs) if sweep.jobs else "as many as cores and memory bear"
+        jobs = plan.jobs or sweep.jobs
+        yield "jobs", str(jobs) if jobs else "as many as cores and memory bear"
     if run.snapshot is not None:
         yield "commit", (run.snapshot.base or run.snapshot.commit)[:12]
     if run.image is not None:

@@ -117,7 +117,7 @@ def next_commands(sweep_id: str, overview: Overview) -> list[str]:
         left = describe_points(len(overview.open))
         commands.append(f"dayfly retry {sweep_id}   ({left} left to run)")
     if overview.failed:
-        commands.append(f"dayfly retry {sweep_id} --failed")
+        commands.append(f"dayfly retry {sweep_id} --failed   (as it was; once mended, the same dayfly sweep)")
     return [*commands, f"dayfly results {sweep_id}"]
 
 

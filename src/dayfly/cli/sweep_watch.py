@@ -71,7 +71,7 @@ def watch_sweep(sweep: Sweep, process: Execution | None, view: SweepView) -> Ove
     if process is None:
         return _watch_elsewhere(watch)
     notice = "Interrupting the runs and saving what there is; Ctrl-C again to kill them."
-    with interrupting(process, view, notice):
+    with interrupting(process, view, notice, outlives_terminal=True):
         while not process.wait(_REFRESH_S):
             watch.go_on()
     # What worked on it is gone: who still waits for it waits in vain.

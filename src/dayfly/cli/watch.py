@@ -59,8 +59,13 @@ class Noticing(Protocol):
 
 
 @contextmanager
-def interrupting(process: Execution, view: Noticing, notice: str) -> Iterator[None]:
-    """Pass on what asks this command to end, with a word to the person: what runs saves what there is."""
+def interrupting(
+    process: Execution, view: Noticing, notice: str, *, outlives_terminal: bool = False
+) -> Iterator[None]:
+    """Pass on what asks this command to end, with a word to the person: what runs saves what there is.
+
+    With `outlives_terminal`, this command alone ends when its terminal is closed.
+    """
     asked = 0
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -73,6 +78,8 @@ def interrupting(process: Execution, view: Noticing, notice: str) -> Iterator[No
     # What whoever started us wants ignored (nohup, a job in the background) stays ignored.
     numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, pass_on) for number in numbers}
+    if outlives_terminal and signal.SIGHUP in before:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:

@@ -208,7 +208,7 @@ def _signals(ending: Ending) -> Iterator[None]:
         intent = Intent(
             state=State.INTERRUPTED,
             reason=Reason.SIGNAL,
-            message=f"The run was ended by {number.name}.",
+            message=f"The run was interrupted ({number.name}).",
         )
         loop.add_signal_handler(number, ending.ask, intent)
     release_signals()

@@ -75,11 +75,29 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def base_identity(run: Request, notebook_sha256: str) -> str:
+def notebook_identity(content: bytes) -> str:
+    """What of a notebook makes its points what they are: types, sources and tags of its cells, as a SHA-256.
+
+    Outputs, counters, ids and the form of the JSON are left out: an editor changes them whenever it saves.
+    Of what has no cells in that way, all bytes count.
+    """
+    try:
+        cells = [
+            [cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])]
+            for cell in json.loads(content)["cells"]
+        ]
+        content = canonical(cells)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    return hashlib.sha256(content).hexdigest()
+
+
+def base_identity(run: Request, notebook: str) -> str:
     """What all points of a sweep share of their identity: code, environment and notebook.
 
-    Code is the commit's tree, or the working directory where there is no snapshot (then nothing tells whether
-    a file beside the notebook was changed); environment is the image's content, or the Python environment.
+    `notebook` is its `notebook_identity`. Code is the commit's tree, or the working directory where there is
+    no snapshot (then nothing tells whether a file beside the notebook was changed); environment is the
+    image's content, or the Python environment.
     """
     code = {"tree": run.snapshot.tree} if run.snapshot else {"cwd": run.cwd}
     environment = (
@@ -92,7 +110,7 @@ def base_identity(run: Request, notebook_sha256: str) -> str:
             {
                 **code,
                 **environment,
-                "notebook": notebook_sha256,
+                "notebook": notebook,
                 "kernel": run.kernel,
                 "allow_errors": run.allow_errors,
             }

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from itertools import zip_longest
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.runs import ids
 from dayfly.runs.request import SnapshotSource
-from dayfly.runs.sweep import Point, SweepRequest, decode_points, encode_points, point_identity, request_of
+from dayfly.runs.sweep import (
+    Point,
+    SweepRequest,
+    decode_points,
+    encode_points,
+    notebook_identity,
+    point_identity,
+    request_of,
+)
 from tests.unit.support import NOW, make_request
 
 SWEEP = "20261123-101502-analysis-7f3a"
@@ -23,6 +35,49 @@ PARAMETERS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
 def test_points_come_back_as_they_were(parameters: list[dict[str, object]]) -> None:
     points = [Point(parameters=one) for one in parameters]
     assert list(decode_points(encode_points(points))) == points
+
+
+Cell = dict[str, object]
+CELLS: list[Cell] = [
+    {"cell_type": "markdown", "metadata": {}, "source": ["# A\n", "b"]},
+    {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "a = 1", "outputs": []},
+]
+
+
+def _notebook(*changes: Cell, indent: int | None = None) -> bytes:
+    """The cells with these changes, in order; one change more is one cell more."""
+    cells: list[Cell] = [{**cell, **change} for cell, change in zip_longest(CELLS, changes, fillvalue=Cell())]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}, indent=indent).encode()
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        _notebook(indent=4),
+        _notebook({"source": "# A\nb"}, {"source": ["a = 1"]}),
+        _notebook({"id": "0a"}, {"outputs": [{"output_type": "stream"}], "execution_count": 3}),
+        _notebook({"metadata": {"collapsed": True}}),
+    ],
+)
+def test_a_notebook_that_was_only_saved_again_is_the_same(saved: bytes) -> None:
+    assert notebook_identity(saved) == notebook_identity(_notebook())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        _notebook({}, {"source": "a = 2"}),
+        _notebook({}, {"metadata": {}}),
+        _notebook({}, {"cell_type": "raw"}),
+        _notebook({"source": "# A\nc"}),
+        _notebook({}, {}, CELLS[1]),
+        b"[]",
+        b"{",
+        json.dumps({"cells": [{"cell_type": "code", "metadata": {}, "source": "\ud800"}]}).encode(),
+    ],
+)
+def test_a_notebook_with_other_cells_is_another(changed: bytes) -> None:
+    assert notebook_identity(changed) != notebook_identity(_notebook())
 
 
 def test_the_order_of_parameters_makes_no_other_point() -> None:
