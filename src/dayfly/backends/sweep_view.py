@@ -202,8 +202,8 @@ class Sweep:
     def results(self) -> list[dict[str, Any]]:
         """What came of it: a row a point, by the columns that `dayfly results` has.
 
-        Parameters in which points differ, what was recorded, `state` (None while it waits), `duration_s`,
-        `cost_dollars` and the rest; `pandas.DataFrame` takes it as it is. Raises StoreError.
+        Parameters (first those in which points differ), what was recorded, `state` (None while it waits),
+        `duration_s`, `cost_dollars` and the rest; `pandas.DataFrame` takes it as it is. Raises StoreError.
         """
         from dayfly.report.sweep_columns import columns_of
 
@@ -211,7 +211,7 @@ class Sweep:
         with suppress(UsageError):  # without a home there is none
             cache = cache_directory(os.environ) / "results"
         table = load_table(self.store, self.sweep_id, cache=cache)
-        columns = columns_of(table)
+        columns = columns_of(table, shared=True)
         return [{column.name: column.of(row) for column in columns} for row in table.rows]
 
     def wait(self, timeout_s: float | None = None) -> State:

@@ -36,13 +36,21 @@ _ENDS = (
 )
 
 
-def columns_of(table: SweepTable) -> list[Column]:
-    """All columns. A parameter or record whose name another column has is told apart by what it is."""
+def columns_of(table: SweepTable, *, shared: bool = False) -> list[Column]:
+    """All columns. A parameter or record whose name another column has is told apart by what it is.
+
+    The parameters that all points share, which people read once above the table, have columns only where
+    they are asked for: for programs that put the tables of several sweeps together.
+    """
+    parameters = list(parameter_names(table))
+    if shared:
+        parameters += [name for name in table.sweep.run.parameters if name not in parameters]
     taken = {_POINT.name, *(column.name for column in _ENDS)}
     columns = [_POINT]
-    for kind, names in (("parameter", parameter_names(table)), ("record", table.record_names)):
+    for kind, names in (("parameter", parameters), ("record", table.record_names)):
         for name in names:
-            columns.append(_column(_free(name, kind, taken), kind, name))
+            same = table.sweep.run.parameters.get(name)
+            columns.append(_column(_free(name, kind, taken), kind, name, same))
             taken.add(columns[-1].name)
     return [*columns, *_ENDS]
 
@@ -59,9 +67,10 @@ def _free(name: str, kind: str, taken: set[str]) -> str:
     return name
 
 
-def _column(heading: str, kind: str, name: str) -> Column:
+def _column(heading: str, kind: str, name: str, same: Any) -> Column:
+    """`same` is what all points have for the parameter, but for those that have a value of their own."""
     if kind == "parameter":
-        return Column(name=heading, kind="parameter", of=lambda row: row.parameters.get(name))
+        return Column(name=heading, kind="parameter", of=lambda row: row.parameters.get(name, same))
     return Column(name=heading, kind="record", of=lambda row: row.records.get(name))
 
 

@@ -27,7 +27,7 @@ _INT64 = 1 << 63
 
 def to_csv(table: SweepTable) -> str:
     """A heading and a line a point; lists and dictionaries are JSON, nothing is an empty cell."""
-    columns = columns_of(table)
+    columns = columns_of(table, shared=True)
     lines = [[_harmless(column.name) for column in columns]]
     lines += [[_csv_cell(column.of(row)) for column in columns] for row in table.rows]
     return "".join(f"{','.join(map(_quoted, line))}\n" for line in lines)
@@ -95,7 +95,7 @@ def to_parquet(table: SweepTable, find: Callable[[str], Any] = importlib.import_
             hint="Install it with: pip install 'dayfly[parquet]'\nor write CSV: dayfly results -o FILE.csv",
         ) from error
     arrays = {}
-    for column in columns_of(table):
+    for column in columns_of(table, shared=True):
         kind, values = _typed([column.of(row) for row in table.rows])
         arrays[column.name] = arrow.array(values, type=getattr(arrow, kind)())
     sink = io.BytesIO()

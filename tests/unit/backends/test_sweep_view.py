@@ -85,10 +85,11 @@ def test_a_sweep_on_batch_runs_as_long_as_batch_may_begin_its_points(
 def test_results_are_rows_by_the_columns_of_the_command(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     points = [Point(parameters={"alpha": 0.1, "state": "x"}), Point(parameters={"alpha": 0.2})]
-    sweep = put_sweep(store, points)
+    sweep = put_sweep(store, points, parameters={"seed": 7})
     put_point(store, sweep, 0, records={"rmse": 0.5}, duration_s=5.0)
     first, second = Sweep(sweep.sweep_id, store).results()
     assert (first["point"], first["alpha"], first["rmse"], first["duration_s"]) == (0, 0.1, 0.5, 5.0)
     assert (first["state"], first["parameter.state"]) == ("succeeded", "x"), "names are told apart"
     assert (second["state"], second["rmse"], second["cost_dollars"]) == (None, None, None)
     assert list(first) == list(second)
+    assert [row["seed"] for row in (first, second)] == [7, 7], "what all points share is told of each"

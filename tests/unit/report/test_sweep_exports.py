@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -23,12 +25,15 @@ from tests.unit.runs.sweep_stores import SWEEP_ID, put_point, put_sweep
 
 
 def make_table(
-    records: list[dict[str, Any]], parameters: list[dict[str, Any]] | None = None, message: str = ""
+    records: list[dict[str, Any]],
+    parameters: list[dict[str, Any]] | None = None,
+    message: str = "",
+    shared: Mapping[str, Any] = MappingProxyType({}),
 ) -> SweepTable:
     """A sweep whose points recorded this; the last one failed where there is a message."""
     store = open_store("memory://")
     given = parameters or [{"alpha": index / 10} for index in range(len(records))]
-    sweep = put_sweep(store, [Point(parameters=each) for each in given])
+    sweep = put_sweep(store, [Point(parameters=each) for each in given], parameters=dict(shared))
     for index, each in enumerate(records):
         failed = bool(message) and index == len(records) - 1
         state = State.FAILED if failed else State.SUCCEEDED
@@ -85,6 +90,25 @@ def test_two_columns_never_share_a_name() -> None:
     assert (row["alpha"], row["record.alpha"]) == ("0", "1")
     assert (row["parameter.state"], row["record.state"], row["state"]) == ("x", "2", "succeeded")
     assert (row["point"], row["record.point"]) == ("0", "3")
+
+
+def test_what_all_points_share_has_columns_after_what_differs() -> None:
+    """Of two sweeps whose tables were put together, each row says what it was asked."""
+    table = make_table([{"rmse": 1, "seed": 2}], shared={"seed": 7, "model": "tree"})
+    assert list(rows_of(table)[0])[:6] == ["point", "alpha", "seed", "model", "rmse", "record.seed"]
+    assert [rows_of(table)[0][name] for name in ("seed", "model")] == ["7", "tree"]
+    read = pq.read_table(pa.BufferReader(to_parquet(table)))
+    assert read["seed"].to_pylist() == [7]
+
+
+def test_people_read_what_all_points_share_above_the_table_and_not_in_it() -> None:
+    names = [column.name for column in columns_of(make_table([{}], shared={"seed": 7}))]
+    assert names[:3] == ["point", "alpha", "state"]
+
+
+def test_a_point_without_a_value_of_its_own_has_the_shared_one() -> None:
+    rows = rows_of(make_table([{}, {}], [{"alpha": 1, "seed": 1}, {"alpha": 2}], shared={"seed": 7}))
+    assert [row["seed"] for row in rows] == ["1", "7"]
 
 
 def test_json_is_strict() -> None:
