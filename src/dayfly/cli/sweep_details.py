@@ -76,7 +76,7 @@ def _print_head(sweep: Sweep, overview: Overview, table: SweepTable) -> None:
     print_line("states", describe_counts(overview))
     if request.run.parameters:
         print_line("shared", describe_parameters(request.run.parameters))
-    print_line("on", request.run.backend + (f", {request.jobs} at once" if request.jobs else ""))
+    print_line("on", request.run.backend)
     print_line(
         "requested", f"{format_when(request.created)} ({request.created.astimezone():%Y-%m-%d %H:%M:%S})"
     )

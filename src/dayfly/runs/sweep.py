@@ -36,7 +36,10 @@ class SweepRequest(Model):
     names: tuple[str, ...]
     """The parameters that differ between points, in the order asked for."""
     jobs: int | None = None
-    """How many runs at once; None: as many as cores and memory bear."""
+    """How many runs at once, as first asked for: whoever goes on may say another number.
+
+    None: as many as cores and memory bear.
+    """
     retries: int = 0
     preload: tuple[str, ...] = ()
     """Modules that the kernels' common parent imports before it is forked."""
