@@ -10,6 +10,7 @@ import html
 import json
 import math
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,16 @@ from dayfly.runs.sweep_results import PointResult, SweepTable
 _KINDS = {
     State.SUCCEEDED: "good",
     State.FAILED: "bad",
-    State.TIMED_OUT: "bad",
-    State.LOST: "bad",
-    State.NEVER_STARTED: "bad",
+    State.TIMED_OUT: "late",
+    State.LOST: "gone",
+    State.NEVER_STARTED: "gone",
     State.CANCELLED: "stopped",
     State.INTERRUPTED: "stopped",
     None: "waiting",
 }
 _SHOWN_POINTS = 40
+_TOLD_POINTS = 6
+"""Of so many points that failed alike, each is told with its parameters; of more, these are tooltips."""
 _LONGEST = 200
 _LONGEST_REASON = 2000
 _MANY_ROWS = 40
@@ -112,14 +115,31 @@ def _reasons(table: SweepTable) -> str:
     """What failed, and why: each message once."""
     items = []
     for message, rows in table.reasons():
-        points = ", ".join(str(row.index) for row in rows[:_SHOWN_POINTS])
-        more = f" and {len(rows) - _SHOWN_POINTS:,} more" if len(rows) > _SHOWN_POINTS else ""
-        who = f"Point {points}" if len(rows) == 1 else f"{len(rows):,} points"
-        which = "" if len(rows) == 1 else f" <small>{points}{more}</small>"
-        items.append(f"<li><b>{who}</b>{which}<pre>{_escape(message[:_LONGEST_REASON])}</pre></li>")
+        who = f"Point {rows[0].index}" if len(rows) == 1 else f"{len(rows):,} points"
+        items.append(
+            f'<li class="{_kind(rows[0].state)}"><b>{who}</b> {_which(rows)}'
+            f"<pre>{_escape(message[:_LONGEST_REASON])}</pre></li>"
+        )
     if not items:
         return ""
     return f'<section><h2>What failed</h2><ul class="reasons">{"".join(items)}</ul></section>'
+
+
+def _which(rows: Sequence[PointResult]) -> str:
+    """The points that failed alike, each with its parameters."""
+    if len(rows) == 1:
+        return f"<small>{_asked(rows[0])}</small>"
+    if len(rows) <= _TOLD_POINTS:
+        told = "".join(f"<li><b>{row.index}</b> {_asked(row)}</li>" for row in rows)
+        return f'<ul class="which">{told}</ul>'
+    points = ", ".join(f'<span title="{_asked(row)}">{row.index}</span>' for row in rows[:_SHOWN_POINTS])
+    more = f" and {len(rows) - _SHOWN_POINTS:,} more" if len(rows) > _SHOWN_POINTS else ""
+    return f"<small>{points}{more}</small>"
+
+
+def _asked(row: PointResult) -> str:
+    """The parameters of a point."""
+    return _escape(_cut(", ".join(f"{name} = {_shown(value)}" for name, value in row.parameters.items())))
 
 
 def _points(store: Store, table: SweepTable, beside: Path | None) -> str:
@@ -194,6 +214,10 @@ def _link(store: Store, row: PointResult, beside: Path | None) -> str:
 
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

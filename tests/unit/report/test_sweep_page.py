@@ -12,7 +12,7 @@ import pytest
 from dayfly.errors import UsageError
 from dayfly.report import sweep_page_plots
 from dayfly.report.sweep_page import render_sweep
-from dayfly.report.sweep_page_style import POLICY
+from dayfly.report.sweep_page_style import POLICY, STYLE
 from dayfly.runs.state import State
 from dayfly.runs.store import Store, open_store
 from dayfly.runs.sweep import Point
@@ -126,6 +126,45 @@ def test_everything_from_outside_is_text(store: Store) -> None:
     assert "<img src=x" not in shown
     assert shown.count("<script>") == 1
     assert "&lt;script&gt;alert(1)" in shown
+
+
+def failed(store: Store, number: int, *, long: bool = False) -> str:
+    """The page of a sweep of which so many points failed alike."""
+    sweep = put_sweep(
+        store, [Point(parameters={"n": index, "kind": "<x>" + "y" * (999 * long)}) for index in range(60)]
+    )
+    for index in range(number):
+        put_point(store, sweep, index, State.FAILED, message="no")
+    return page(store).partition("<h2>Points")[0]
+
+
+def test_a_point_that_failed_alone_is_told_with_its_parameters(store: Store) -> None:
+    assert "<b>Point 0</b> <small>n = 0, kind = &lt;x&gt;</small>" in failed(store, 1)
+
+
+def test_a_few_that_failed_alike_are_each_told_with_their_parameters(store: Store) -> None:
+    shown = failed(store, 3)
+    assert "<b>3 points</b>" in shown
+    assert "<li><b>2</b> n = 2, kind = &lt;x&gt;</li>" in shown
+
+
+def test_of_many_that_failed_alike_the_parameters_are_tooltips_as_far_as_a_page_can_bear(
+    store: Store,
+) -> None:
+    shown = failed(store, 50, long=True)
+    assert re.findall(r"<span title=\"n = (\d+)", shown) == [str(index) for index in range(40)]
+    assert " and 10 more</small>" in shown
+    assert max(map(len, re.findall(r'title="(.*?)"', shown))) < 220
+
+
+def test_every_end_that_is_shown_has_a_look_of_its_own(store: Store) -> None:
+    states = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.LOST, State.CANCELLED, State.RUNNING)
+    sweep = put_sweep(store, [Point(parameters={"n": index}) for index in range(7)])
+    for index, state in enumerate(states):
+        put_point(store, sweep, index, state, message=f"message {index}")
+    kinds = re.findall(r'<li><i class="(\w+)"></i>', page(store))
+    assert len(set(kinds)) == 7
+    assert all(f"i.{kind} {{" in STYLE and f".pill.{kind} {{" in STYLE for kind in kinds)
 
 
 @pytest.mark.parametrize(
