@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -162,7 +162,7 @@ async def run_async(
 
 def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
     notebook: str | os.PathLike[str],
-    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    grid: Mapping[str, Any] | Iterable[Mapping[str, Any]],
     parameters: Mapping[str, Any] | None = None,
     *,
     zipped: bool = False,
@@ -180,8 +180,9 @@ def sweep(  # noqa: PLR0913 -- what a sweep can be asked for, by name
 ) -> Sweep:
     """Run a notebook once for each point of a grid, and return the sweep when it has ended (or begun).
 
-    `grid` is a mapping of names to lists, whose product is taken (`zipped`: in step), or a list of points,
-    each a mapping; `parameters` are shared by all. `sample` draws so many points. The same points again go
+    `grid` is a mapping of names to values, whose product is taken (`zipped`: in step), or a list of points,
+    each a mapping, or a data frame of pandas; `parameters` are shared by all. Whatever can be iterated and is
+    no text and no mapping is several values. `sample` draws so many points. The same points again go
     on with the same sweep; `force` runs all. What fails is told by `states`, and raised by `check()`; what
     came of each point, by `results()`. `on="docker"` runs them in containers, `on="batch"` on AWS Batch, and
     nothing is asked: `max_cost` is the limit. `settings` are those of `run`.

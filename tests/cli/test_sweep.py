@@ -308,3 +308,26 @@ def test_when_the_pool_is_killed_the_sweep_is_interrupted_not_running(place: Pla
     assert process.returncode == State.INTERRUPTED.exit_code
     assert "interrupted" in said.decode()
     wait_for(lambda: not list(Path(place.environ["TMPDIR"]).glob("dayfly-*")), "the end of its sockets")
+
+
+def test_a_dry_run_says_that_there_are_fewer_runs_than_jobs(place: Place, notebook: Path) -> None:
+    """Then they are not refused either, however many the machine can hold: they are never at once."""
+    out = place.cli("sweep", "nb.ipynb", "-p", "a=3..5", "--jobs", "50000", "--dry-run").out
+    assert "jobs       50,000, but no more than are to run\n" in out
+    for more in ([], ["--dry-run"]):
+        done = place.cli("sweep", "nb.ipynb", "-p", "a=1..60000", "--jobs", "60000", *more, code=2)
+        assert "This machine cannot hold 60,000 runs at once." in done.err
+    assert find_sweep_ids(place.store) == []
+
+
+def test_the_points_of_several_files_are_run(place: Place, notebook: Path) -> None:
+    (place.root / "one.csv").write_text("a\n5\n")
+    (place.root / "two.csv").write_text("a\n6.0\n")
+    plan = place.cli("sweep", "nb.ipynb", "-f", "one.csv", "-f", "two.csv", "--dry-run", "--json").json()
+    assert [point["parameters"] for point in plan["points"]] == [{"a": 5}, {"a": 6}]
+
+
+def test_what_is_wrong_in_the_first_row_is_told_with_its_place(place: Place, notebook: Path) -> None:
+    (place.root / "grid.csv").write_text("a\nx\n")
+    done = place.cli("sweep", "nb.ipynb", "-f", "grid.csv", code=2)
+    assert "grid.csv, line 2: a='x' is not of type int." in done.err

@@ -49,13 +49,13 @@ def _plan_request(
     output_copy = _output_copy(asked.output_copy)
     name = "standard input" if asked.notebook == STANDARD_INPUT else asked.notebook
     notebook = parse_notebook(source.content, name)
+    asked.look_at(notebook)  # a sweep's points, of which the first is ours: it says where in a file it stands
     parameters = check_parameters(
         asked.parameters,
         inspect_parameters(notebook) if asked.parameters else None,
         notebook=name,
         allow_unknown=asked.allow_unknown,
     )
-    asked.look_at(notebook)
     workplace = _find_workplace(asked, source, project, environ)
     target = workplace.target
     if target is not None:  # its deadline is kept by AWS's clock

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +14,45 @@ from typing import Any
 
 from dayfly.backends.yaml_values import parse_scalar, parse_yaml
 from dayfly.errors import MissingExtraError, UsageError
-from dayfly.runner.inspection import TypedText
+from dayfly.runner.inspection import TypedText, WholeFloat
 
 Row = dict[str, Any]
+_MOST_EXACT = 2**53
+"""Beyond it a float stands for several whole numbers."""
+_NO_INDEX = "Where pandas wrote it, leave out the index: df.{}(file, index=False)"
 
 
-def read_grid(file: Path) -> list[Row] | dict[str, Any]:
-    """What the file holds: rows (a list of mappings), or axes by name, of which a single value is shared.
+@dataclass(frozen=True)
+class Table:
+    """Rows, and where each of them stands, for messages."""
+
+    rows: list[Row]
+    places: list[str]
+
+
+def read_grids(files: Sequence[Path]) -> Table | dict[str, Any]:
+    """What the files hold; that of several is one list of rows, those of each file after another's.
+
+    Raises UsageError where one of several has no rows but axes, and what `read_grid` does.
+    """
+    grids = [read_grid(file) for file in files]
+    if len(grids) == 1:
+        return grids[0]
+    both = Table([], [])
+    for file, grid in zip(files, grids, strict=True):
+        if not isinstance(grid, Table):
+            raise UsageError(
+                f"{file} cannot go with another file.",
+                why="Files of rows go one after another; this one is a mapping, whose product is taken.",
+                hint="Give its values with -p beside the rows, or write all points into one file.",
+            )
+        both.rows.extend(grid.rows)
+        both.places.extend(grid.places)
+    return both
+
+
+def read_grid(file: Path) -> Table | dict[str, Any]:
+    """What the file holds: rows, or axes by name, of which a single value is shared.
 
     A cell that is empty leaves the parameter to the notebook. Raises UsageError, and MissingExtraError for
     Parquet without pyarrow.
@@ -36,17 +69,17 @@ def read_grid(file: Path) -> list[Row] | dict[str, Any]:
     )
 
 
-def rows_of(grid: Iterable[Any], where: str) -> list[Row]:
+def rows_of(grid: Iterable[Any], where: str) -> Table:
     """Rows that were given as mappings. Raises UsageError."""
-    rows = []
+    rows: list[Row] = []
     for number, row in enumerate(grid, 1):
         if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
             raise UsageError(
                 f"Row {number} of {where} is no mapping of names to values.",
                 hint="Write rows as {alpha: 0.1, seed: 1}, or axes as alpha: [0.1, 0.2]",
             )
-        rows.append(dict(row))
-    return rows
+        rows.append({name: whole_as_such(value) for name, value in row.items()})
+    return Table(rows, [f"Row {number} of {where}" for number in range(1, len(rows) + 1)])
 
 
 def axes_of(grid: Mapping[Any, Any], where: str) -> dict[str, Any]:
@@ -57,6 +90,13 @@ def axes_of(grid: Mapping[Any, Any], where: str) -> dict[str, Any]:
     return dict(grid)
 
 
+def whole_as_such(value: Any) -> Any:
+    """A float that is a whole number, marked as one: a table often has no other way to keep it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT:
+        return WholeFloat(value)
+    return value
+
+
 def _text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -64,7 +104,7 @@ def _text_of(file: Path) -> str:
         raise UsageError(f"The grid file {file} cannot be read.", why=str(error)) from error
 
 
-def _from_yaml(text: str, file: Path) -> list[Row] | dict[str, Any]:
+def _from_yaml(text: str, file: Path) -> Table | dict[str, Any]:
     try:
         grid = json.loads(text) if file.suffix.lower() == ".json" else parse_yaml(text, str(file))
     except ValueError as error:
@@ -79,50 +119,61 @@ def _from_yaml(text: str, file: Path) -> list[Row] | dict[str, Any]:
     )
 
 
-def _from_csv(text: str, file: Path) -> list[Row]:
+def _from_csv(text: str, file: Path) -> Table:
     reader = csv.reader(text.splitlines(keepends=True), skipinitialspace=True)
     known: dict[str, TypedText] = {}
     try:
         names = [name.strip() for name in next(reader, [])]
         _check_names(names, file)
-        rows = []
+        table = Table([], [])
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            if len(cells) > len(names):
-                raise UsageError(f"{file}, line {reader.line_num}, has more cells than there are names.")
-            rows.append(
-                {
-                    name: _cell(cell, known, file)
-                    for name, cell in zip(names, cells, strict=False)
-                    if cell != ""
-                }
-            )
+            place = f"{file}, line {reader.line_num}"
+            _check_cells(cells, names, place)
+            pairs = zip(names, cells, strict=True)
+            table.rows.append({name: _cell(cell, known, place) for name, cell in pairs if cell != ""})
+            table.places.append(place)
     except csv.Error as error:
         raise UsageError(f"{file}, line {reader.line_num}, is not valid CSV.", why=str(error)) from error
-    return rows
+    return table
 
 
 def _check_names(names: list[str], file: Path) -> None:
     wrong = next((name for name in names if not name.isidentifier()), None)
     if wrong is not None:
+        of_pandas = not wrong or wrong.startswith("Unnamed:")
         raise UsageError(
             f"{file} has {wrong!r} in its first line, which is no name of a parameter.",
-            hint="The first line names the parameters: alpha,seed",
+            hint="The first line names the parameters: alpha,seed"
+            + (f"\n{_NO_INDEX.format('to_csv')}" if of_pandas else ""),
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"{file} has the column {twice} twice.")
 
 
-def _cell(text: str, known: dict[str, TypedText], file: Path) -> TypedText:
+def _check_cells(cells: Sequence[str], names: Sequence[str], place: str) -> None:
+    if len(cells) > len(names):
+        raise UsageError(
+            f"{place}, has more cells than there are names.", why=f"It has {len(cells)} for {len(names)}."
+        )
+    if len(cells) < len(names):
+        raise UsageError(
+            f"{place}, has fewer cells than there are names.",
+            why=f"It has {len(cells)} for {len(names)}: {names[len(cells)]} would have none.",
+            hint="A parameter that is left to the notebook has an empty cell, with its comma: 0.1,,3",
+        )
+
+
+def _cell(text: str, known: dict[str, TypedText], place: str) -> TypedText:
     """A cell means what it would with -p; equal ones are looked at once."""
     if text not in known:
-        known[text] = TypedText(text, parse_scalar(text, str(file)))
+        known[text] = TypedText(text, whole_as_such(parse_scalar(text, place)), in_file=True)
     return known[text]
 
 
-def read_parquet(file: Path, find: Callable[[str], Any] = importlib.import_module) -> list[Row]:
+def read_parquet(file: Path, find: Callable[[str], Any] = importlib.import_module) -> Table:
     """The rows of a Parquet file. Raises MissingExtraError where `find` finds no pyarrow."""
     try:
         arrow, parquet = find("pyarrow"), find("pyarrow.parquet")
@@ -135,9 +186,16 @@ def read_parquet(file: Path, find: Callable[[str], Any] = importlib.import_modul
         table = parquet.read_table(file)
     except (OSError, arrow.ArrowException) as error:
         raise UsageError(f"The grid file {file} cannot be read.", why=str(error)) from error
-    return [
+    index = next((name for name in table.column_names if name.startswith("__index_level_")), None)
+    if index is not None:
+        raise UsageError(
+            f"{file} has the column {index}, which is the index of a data frame, not a parameter.",
+            hint=_NO_INDEX.format("to_parquet"),
+        )
+    rows = (
         {name: _plain(value) for name, value in row.items() if value is not None} for row in table.to_pylist()
-    ]
+    )
+    return rows_of(rows, str(file))
 
 
 def _plain(value: Any) -> Any:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dayfly.backends.made_later import MadeLater
-from dayfly.backends.sweep_files import axes_of, read_grid, rows_of
+from dayfly.backends.sweep_checks import Check, check_at
+from dayfly.backends.sweep_files import Table, axes_of, read_grids, rows_of, whole_as_such
 from dayfly.backends.sweep_values import MOST_POINTS, parse_pair
 from dayfly.errors import ParameterError, UsageError
 from dayfly.runner.inspection import TypedText
 from dayfly.runs.sweep import Point, canonical
 
-Check = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Converts some parameters to the types that the notebook declares, or raises ParameterError."""
+_THE_GRID = "the grid"
+"""What Python gave, in messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,10 @@ class Grid:
     shared: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] | None = None
+    places: Sequence[str] = ()
+    """Where each row stands, for messages."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where those of `shared` and `axes` stand that are not from `-p`, for messages."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,21 +71,22 @@ class Drawn:
     """How many there were before equal ones became one."""
 
 
-def grid_from_flags(pairs: Sequence[str], file: Path | None) -> Grid:
-    """The grid of `-p` and `-f`. One value is shared; several, and those of a mapping in the file, are axes.
+def grid_from_flags(pairs: Sequence[str], files: Sequence[Path] = ()) -> Grid:
+    """The grid of `-p` and `-f`. One value is shared; several, and those of a mapping in a file, are axes.
 
-    Raises UsageError for a parameter that is given twice.
+    Raises UsageError for a parameter that is given twice, and for files that do not go together.
     """
-    grid = grid_from(read_grid(file), str(file)) if file is not None else Grid()
+    where = ", ".join(map(str, files))
+    grid = _grid_of(read_grids(files), where) if files else Grid()
     taken = {*grid.names, *grid.shared}
     shared, axes = dict(grid.shared), dict(grid.axes)
     given: set[str] = set()
     for pair in pairs:
         name, values = parse_pair(pair)
         if name in taken or name in given:
-            where = f"in {file} and as -p" if name in taken else "twice"
+            how = f"in {where} and as -p" if name in taken else "twice"
             raise UsageError(
-                f"The parameter {name} is given {where}.",
+                f"The parameter {name} is given {how}.",
                 hint=f"Give all its values at once: -p {name}=VALUE,VALUE",
             )
         given.add(name)
@@ -87,31 +94,68 @@ def grid_from_flags(pairs: Sequence[str], file: Path | None) -> Grid:
             shared[name] = values
         else:
             axes[name] = values
-    return Grid(shared=shared, axes=axes, rows=grid.rows)
+    return replace(grid, shared=shared, axes=axes)
 
 
-def grid_from(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]], where: str = "the grid") -> Grid:
-    """The grid of rows, or of lists by name, in which what is no list is shared. Raises UsageError.
+def grid_from(grid: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Grid:
+    """The grid that Python gave: rows, or values by name, of which a single one is shared. Raises UsageError.
 
-    Arrays of NumPy and pandas are lists, and a data frame is its rows.
+    Arrays of NumPy and pandas are lists, as is whatever can be iterated and is no text and no mapping. A data
+    frame is its rows, in which a cell with nothing in it leaves the parameter to the notebook.
     """
+    if isinstance(grid, (str, os.PathLike)):
+        raise UsageError(
+            f"The grid is {str(grid)!r}, which is no mapping and no rows.",
+            hint="Read a file first, such as with pandas.read_csv(file), or give it to: dayfly sweep -f FILE",
+        )
     if hasattr(grid, "to_dict"):
-        grid = grid.to_dict("records")
-    if not isinstance(grid, Mapping):
-        return Grid(rows=rows_of(grid, where))
-    values = {name: _plain(value) for name, value in axes_of(grid, where).items()}
+        grid = _rows_of_frame(grid)
+    return _grid_of(grid if isinstance(grid, Mapping) else rows_of(grid, _THE_GRID), _THE_GRID)
+
+
+def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
+    """The rows; pandas has NaN, or another of its values, where CSV has an empty cell and Parquet a null."""
+    rows = frame.to_dict("records")
+    empty = frame.isna().to_dict("records")
+    return [
+        {name: value for name, value in row.items() if not nothing[name]}
+        for row, nothing in zip(rows, empty, strict=True)
+    ]
+
+
+def _grid_of(grid: Table | Mapping[Any, Any], where: str) -> Grid:
+    if isinstance(grid, Table):
+        return Grid(rows=grid.rows, places=grid.places)
+    values = {name: _values(name, value) for name, value in axes_of(grid, where).items()}
     return Grid(
         shared={name: value for name, value in values.items() if not isinstance(value, (list, MadeLater))},
         axes={name: value for name, value in values.items() if isinstance(value, (list, MadeLater))},
+        origins=dict.fromkeys(values, f"In {where}"),
     )
 
 
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
+def _values(name: str, value: Any) -> Any:
+    """The values of an axis, as a list or made later; or one value. Raises UsageError for an endless one."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, range) and len(value) > MOST_POINTS:
         return MadeLater(len(value), value.__getitem__)
-    return list(value) if isinstance(value, (tuple, range)) else value
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
+        return whole_as_such(value)
+    if isinstance(value, (set, frozenset)):
+        value = _in_order(value)
+    if not isinstance(value, Sized):  # it may be without end
+        value = list(itertools.islice(value, MOST_POINTS + 1))
+        if len(value) > MOST_POINTS:
+            raise UsageError(f"The parameter {name} has more than {MOST_POINTS:,} values.")
+    return [whole_as_such(each) for each in value]
+
+
+def _in_order(values: set[Any] | frozenset[Any]) -> list[Any]:
+    """The same from one Python to the next, in which a set of texts has another order each time."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=repr)
 
 
 def draw_points(grid: Grid, drawing: Drawing, check: Check) -> Drawn:
@@ -122,10 +166,15 @@ def draw_points(grid: Grid, drawing: Drawing, check: Check) -> Drawn:
     for a value that is not right.
     """
     _check_grid(grid, drawing)
+    places = itertools.chain(grid.places, itertools.repeat(""))
     checked = Grid(
-        shared=check(grid.shared),
-        axes={name: _checked(name, values, check) for name, values in grid.axes.items()},
-        rows=None if grid.rows is None else [check(row) for row in grid.rows],
+        shared=_checked_shared(grid, check),
+        axes={
+            name: _checked(name, values, grid.origins.get(name, ""), check)
+            for name, values in grid.axes.items()
+        },
+        rows=grid.rows
+        and [check_at(row, place, check) for row, place in zip(grid.rows, places, strict=False)],
     )
     keys: dict[bytes, Point] = {}
     asked = 0
@@ -136,8 +185,17 @@ def draw_points(grid: Grid, drawing: Drawing, check: Check) -> Drawn:
     return Drawn(shared=dict(checked.shared), names=checked.names, points=list(keys.values()), asked=asked)
 
 
-def _checked(name: str, values: Sequence[Any], check: Check) -> Sequence[Any]:
-    found = MadeLater(len(values), lambda place: check({name: values[place]})[name])
+def _checked_shared(grid: Grid, check: Check) -> dict[str, Any]:
+    """Those of one origin together, so that all names that are not known are told at once."""
+    checked: dict[str, Any] = {}
+    for origin in dict.fromkeys(grid.origins.get(name, "") for name in grid.shared):
+        of_it = {name: value for name, value in grid.shared.items() if grid.origins.get(name, "") == origin}
+        checked |= check_at(of_it, origin, check)
+    return {name: checked[name] for name in grid.shared}
+
+
+def _checked(name: str, values: Sequence[Any], origin: str, check: Check) -> Sequence[Any]:
+    found = MadeLater(len(values), lambda index: check_at({name: values[index]}, origin, check)[name])
     return list(found) if len(values) <= MOST_POINTS else found
 
 
@@ -146,7 +204,8 @@ def _check_grid(grid: Grid, drawing: Drawing) -> None:
         raise UsageError(
             "No parameter has several values.",
             why="A sweep is many runs of one notebook, each with other parameters.",
-            hint="Give lists or ranges: -p alpha=0.1,0.2 -p seed=1..20, or run it once: dayfly run",
+            hint="Give lists or ranges: -p alpha=0.1,0.2 -p seed=1..20, or run it once: dayfly run\n"
+            'From Python: {"alpha": [0.1, 0.2], "seed": range(1, 21)}',
         )
     empty = next((name for name, values in grid.axes.items() if not values), None)
     if empty is not None or (grid.rows is not None and not grid.rows):
@@ -155,7 +214,7 @@ def _check_grid(grid: Grid, drawing: Drawing) -> None:
     lengths = {name: len(values) for name, values in grid.axes.items()}
     if drawing.zipped and len(set(lengths.values())) > 1:
         raise UsageError(
-            "--zip needs lists of one length.",
+            "--zip needs lists of one length (from Python: zipped=True).",
             why="They have: " + ", ".join(f"{name} {length}" for name, length in lengths.items()) + ".",
         )
     if drawing.sample is not None and not 0 < drawing.sample <= MOST_POINTS:
@@ -164,7 +223,7 @@ def _check_grid(grid: Grid, drawing: Drawing) -> None:
         raise UsageError(
             f"The grid has {_size(grid, drawing):,} points.",
             why=f"A sweep has at most {MOST_POINTS:,}.",
-            hint="Draw some of them: --sample 1000",
+            hint="Draw some of them: --sample 1000 (from Python: sample=1000)",
         )
 
 
@@ -213,14 +272,7 @@ def _at(grid: Grid, number: int, *, zipped: bool) -> dict[str, Any]:
 
 
 def _key(parameters: Mapping[str, Any]) -> bytes:
-    """What equal points have in common. Raises ParameterError for what is no JSON, and for NaN."""
-    for name, value in parameters.items():
-        if not isinstance(value, (str, int)) and _has_nan(value):
-            raise ParameterError(
-                f"The parameter {name} is NaN in one of the points.",
-                why="NaN equals nothing, not even itself: nobody could tell whether the point was run.",
-                hint="Give a number, or null.",
-            )
+    """What equal points have in common. Raises ParameterError for what is no JSON."""
     try:
         return canonical(parameters)
     except (TypeError, ValueError, RecursionError) as error:
@@ -229,11 +281,3 @@ def _key(parameters: Mapping[str, Any]) -> bytes:
             why=str(error),
             hint="Give numbers, text, true or false, lists and dictionaries of these.",
         ) from error
-
-
-def _has_nan(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value)
-    if isinstance(value, Mapping):
-        return any(_has_nan(inner) for inner in value.values())
-    return isinstance(value, (list, tuple)) and any(_has_nan(inner) for inner in value)

@@ -24,6 +24,8 @@ _LONGEST_RANGE = 10**15
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
+_WHOLE_RANGE = re.compile(r"[-+]?\d+\.\.[-+]?\d+", re.ASCII)
+_DOTS = re.compile(r"\.{3,}")
 _PAIRS = {"[": "]", "{": "}"}
 _LONGEST_NUMBER = 25
 _LARGEST_EXPONENT = 300
@@ -72,6 +74,11 @@ def _typed(value: Any) -> TypedText:
     return TypedText(value if isinstance(value, str) else str(value), value)
 
 
+def is_range(text: str) -> bool:
+    """Whether `-p` would take the text for a range."""
+    return _RANGE.fullmatch(text.strip()) is not None
+
+
 def split_items(text: str) -> list[str]:
     """What stands between commas that are in no quotes and no brackets, without the space around it."""
     items: list[str] = []
@@ -107,8 +114,12 @@ def _range(found: re.Match[str], where: str) -> Sequence[TypedText]:
     if any(part and not -_LARGEST_EXPONENT <= part.adjusted() <= _LARGEST_EXPONENT for part in parts):
         raise UsageError(f"{where}: a number of the range {found[0]} is too large, or too small.")
     if found[3] is None and not whole:
+        dots = _DOTS.sub("..", found[0])
         raise UsageError(
-            f"{where}: the range {found[0]} needs a step.", hint=f"Write it behind: {found[0]}..0.1"
+            f"{where}: the range {found[0]} needs a step.",
+            hint=f"Write it behind: {found[0]}..0.1"
+            if dots == found[0]
+            else f"A range has two dots: {dots}{'' if _WHOLE_RANGE.fullmatch(dots) else '..0.1'}",
         )
     step = Decimal(found[3]) if found[3] is not None else Decimal(1 if first <= last else -1)
     if step == 0 or (last - first) * step < 0:

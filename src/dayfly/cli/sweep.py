@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def sweep(
     notebook: options.NotebookArgument,
     parameter: sweep_options.PairOption = [],  # noqa: B006 -- Typer copies it
-    file: sweep_options.GridOption = None,
+    file: sweep_options.GridOption = [],  # noqa: B006 -- Typer copies it
     zipped: sweep_options.ZipOption = False,
     sample: sweep_options.SampleOption = None,
     seed: sweep_options.SeedOption = 0,

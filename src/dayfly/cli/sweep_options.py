@@ -22,12 +22,12 @@ PairOption = Annotated[
     ),
 ]
 GridOption = Annotated[
-    Path | None,
+    list[Path],
     typer.Option(
         "--file",
         "-f",
         metavar="FILE",
-        help="Points from YAML, JSON, CSV or Parquet; -p adds to each.",
+        help="Points from YAML, JSON, CSV or Parquet; -p adds to each. Repeatable: rows after rows.",
         rich_help_panel=POINTS,
     ),
 ]

@@ -39,6 +39,13 @@ def _to_run(plan: SweepPlan) -> int:
     return len(open_points(plan.sweep, plan.points, attempts, {}))
 
 
+def _describe_jobs(jobs: int | None, to_run: int) -> str:
+    """How many at once; no more than there are to run, however many were asked for."""
+    if jobs is None:
+        return "as many as cores and memory bear"
+    return f"{jobs:,}" if jobs <= to_run else f"{jobs:,}, but no more than are to run"
+
+
 def _facts(plan: SweepPlan) -> dict[str, Any]:
     return {
         "request": plan.sweep.model_dump(mode="json"),
@@ -67,8 +74,7 @@ def _lines(plan: SweepPlan) -> Iterator[tuple[str, str]]:
     for sweep_id, number in plan.there.items():
         yield "there", f"{number:,}, in {sweep_id}"
     if run.backend != "batch":
-        jobs = plan.jobs or sweep.jobs
-        yield "jobs", str(jobs) if jobs else "as many as cores and memory bear"
+        yield "jobs", _describe_jobs(plan.jobs or sweep.jobs, _to_run(plan))
     if run.snapshot is not None:
         yield "commit", (run.snapshot.base or run.snapshot.commit)[:12]
     if run.image is not None:

@@ -37,10 +37,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class TypedText:
-    """A value from the command line: the text as typed, and what it means as YAML."""
+    """A value that was typed, with `-p` or into a file of CSV: the text, and what it means as YAML."""
 
     text: str
     value: Any
+    in_file: bool = False
+
+
+class WholeFloat(float):
+    """A whole number that a table kept as a float, as pandas does beside empty cells: an int for an `int`."""
+
+    __slots__ = ()
 
 
 def inspect_parameters(notebook: Notebook) -> list[Parameter] | None:
@@ -116,7 +123,8 @@ def check_parameters(
 ) -> dict[str, Any]:
     """The values to inject, converted to declared types where that loses nothing.
 
-    A whole number is a float where a float is expected, and text is never anything else. Raises
+    A whole number is a float where a float is expected, and text is never anything else. A float is an int
+    only as a WholeFloat. Raises
     ParameterError for a name that the notebook does not have (with the nearest that it has), for a
     notebook that takes none, and for a value of the wrong type.
     """
@@ -169,11 +177,14 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     """`value` as the parameter's type; a type that is not one of the six plain ones takes anything."""
     kind = parameter.type.partition("[")[0].strip().lower()
     kinds = _KINDS.get(kind)
+    flag = isinstance(value, TypedText) and not value.in_file
     if isinstance(value, TypedText) and kind == "str" and not isinstance(value.value, str):
         value = value.text  # a text parameter set to 5, true or nothing
     if isinstance(value, TypedText) and kinds is not None and not value.text.strip():
-        raise _without_value(parameter, kind, notebook)
-    value = _plain(value)
+        raise _without_value(parameter, kind, notebook, flag=flag)
+    value = _value_of(value)
+    if isinstance(value, WholeFloat):
+        value = int(value) if kind == "int" and parameter.declared else float(value)
     if kinds is None or (value is None and not parameter.declared):
         return value
     if kind == "int" and not parameter.declared:
@@ -182,20 +193,23 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
         value = _number(value)
     if isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool)):
         return value * 1.0 if isinstance(value, int) and kind == "float" else value
+    example = f"-p {parameter.name}={_EXAMPLES[kind]}" if flag else _EXAMPLES_ELSEWHERE[kind]
     raise ParameterError(
         f"{parameter.name}={value!r} is not of type {parameter.type}.",
         why=_why(parameter, notebook),
-        hint=f"Give a value of that type, such as -p {parameter.name}={_EXAMPLES[kind]}",
+        hint=f"Give a value of that type, such as {example}",
     )
 
 
-def _without_value(parameter: Parameter, kind: str, notebook: str) -> ParameterError:
+def _without_value(parameter: Parameter, kind: str, notebook: str, *, flag: bool) -> ParameterError:
     """YAML takes nothing for null; who typed nothing mostly has a variable that is empty."""
-    null = "" if parameter.declared else f", or null: -p {parameter.name}=null"
+    example, null = _EXAMPLES_ELSEWHERE[kind], ", or null"
+    if flag:
+        example, null = f"-p {parameter.name}={_EXAMPLES[kind]}", f", or null: -p {parameter.name}=null"
     return ParameterError(
         f"The parameter {parameter.name} has no value.",
         why=_why(parameter, notebook),
-        hint=f"Give one, such as -p {parameter.name}={_EXAMPLES[kind]}{null}",
+        hint=f"Give one, such as {example}{'' if parameter.declared else null}",
     )
 
 
@@ -205,8 +219,13 @@ def _why(parameter: Parameter, notebook: str) -> str:
     return f"In {notebook}, {parameter.name} {source} {parameter.type}{default}."
 
 
-def _plain(value: Any) -> Any:
+def _value_of(value: Any) -> Any:
     return value.value if isinstance(value, TypedText) else value
+
+
+def _plain(value: Any) -> Any:
+    found = _value_of(value)
+    return float(found) if isinstance(found, WholeFloat) else found
 
 
 _EXAMPLES = {
@@ -216,6 +235,14 @@ _EXAMPLES = {
     "bool": "true",
     "list": "'[1, 2]'",
     "dict": "'{a: 1}'",
+}
+_EXAMPLES_ELSEWHERE = {
+    "int": "3",
+    "float": "0.1",
+    "str": '"text"',
+    "bool": "true",
+    "list": "[1, 2]",
+    "dict": '{"a": 1}',
 }
 
 

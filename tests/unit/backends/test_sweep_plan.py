@@ -79,7 +79,7 @@ class Desk:
         project = load_project(self.folder, ENVIRON, {"python": sys.executable, **settings})
         return plan_sweep(
             Asked(notebook=str(self.folder / "nb.ipynb")),
-            SweepWish(grid=grid_from_flags(pairs, None), **(wish or {})),
+            SweepWish(grid=grid_from_flags(pairs), **(wish or {})),
             project,
             ENVIRON,
             now,

@@ -41,7 +41,7 @@ def points_of(grid: Grid, **drawing: Any) -> list[dict[str, Any]]:
 
 
 def flags(*pairs: str, file: Path | None = None) -> Grid:
-    return grid_from_flags(pairs, file)
+    return grid_from_flags(pairs, [] if file is None else [file])
 
 
 class TestTheValuesOfAParameter:

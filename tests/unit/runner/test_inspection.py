@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.errors import ParameterError
-from dayfly.runner.inspection import Parameter, TypedText, check_parameters, inspect_parameters
+from dayfly.runner.inspection import Parameter, TypedText, WholeFloat, check_parameters, inspect_parameters
 from tests.unit.support import code_cell, make_notebook, tagged
 
 
@@ -154,7 +154,24 @@ class TestTypes:
         error = refuse({"a": value}, source)
         assert error.what.startswith(f"a={value!r} is not of type ")
         assert "In nb.ipynb, a " in error.why
-        assert "-p a=" in error.hint
+        assert "such as " in error.hint
+
+    def test_the_example_is_a_flag_where_one_was_typed(self) -> None:
+        assert "such as -p a=3" in refuse({"a": TypedText("x", "x")}, "a: int = 1").hint
+        for elsewhere in ("x", TypedText("x", "x", in_file=True)):
+            assert refuse({"a": elsewhere}, "a: int = 1").hint == "Give a value of that type, such as 3"
+
+    @pytest.mark.parametrize(
+        ("source", "kind"),
+        [("a: int = 1", int), ("a: float = 1", float), ("a = 1", float), ("a = None", float)],
+    )
+    def test_a_whole_number_of_a_table_is_an_int_where_one_is_declared(self, source: str, kind: type) -> None:
+        for value in (WholeFloat(2.0), TypedText("2.0", WholeFloat(2.0))):
+            found = check({"a": value}, source)["a"]
+            assert (found, type(found)) == (2, kind)
+
+    def test_and_is_refused_as_it_was_written_where_neither_is_right(self) -> None:
+        assert refuse({"a": WholeFloat(1.0)}, "a: bool = True").what == "a=1.0 is not of type bool."
 
     @pytest.mark.parametrize(
         ("text", "value"), [("5", 5), ("true", True), ("", None), ("1e3", "1e3"), ("x", "x")]

@@ -1,0 +1,66 @@
+"""The values of a grid against what the notebook declares; what is wrong is told with where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dayfly.backends.sweep_values import is_range
+from dayfly.errors import ParameterError
+from dayfly.runner.inspection import TypedText
+
+Check = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Converts some parameters to the types that the notebook declares, or raises ParameterError."""
+
+
+def check_at(given: Mapping[str, Any], place: str, check: Check) -> dict[str, Any]:
+    """What `check` makes of some parameters. Raises ParameterError, also for NaN.
+
+    `place` is where they stand in a file or in what Python gave; empty for what `-p` says of itself.
+    """
+    try:
+        checked = check(given)
+        _refuse_nan(checked)
+    except ParameterError as error:
+        if not place:
+            raise
+        hint = _hint_of_range(given, check) or error.hint
+        raise ParameterError(f"{place}: {error.what}", error.why, hint) from error
+    return checked
+
+
+def _hint_of_range(given: Mapping[str, Any], check: Check) -> str:
+    """What to do about a range where none can be; empty when the wrong value is none."""
+    for name, value in given.items():
+        text = value.text if isinstance(value, TypedText) else value
+        if isinstance(text, str) and is_range(text) and _refused(name, value, check):
+            return f"{text} is a range with -p only: give a list of its values here, or a row for each."
+    return ""
+
+
+def _refused(name: str, value: Any, check: Check) -> bool:
+    try:
+        check({name: value})
+    except ParameterError:
+        return True
+    return False
+
+
+def _refuse_nan(parameters: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
+        if not isinstance(value, (str, int)) and _has_nan(value):
+            raise ParameterError(
+                f"The parameter {name} is NaN.",
+                why="NaN equals nothing, not even itself: nobody could tell whether the point was run.",
+                hint="Give a number, or null; or leave it out, as row.dropna().to_dict() does in pandas: "
+                "then it is left to the notebook.",
+            )
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, Mapping):
+        return any(_has_nan(inner) for inner in value.values())
+    return isinstance(value, (list, tuple)) and any(_has_nan(inner) for inner in value)
