@@ -20,6 +20,7 @@ def check_at(given: Mapping[str, Any], place: str, check: Check) -> dict[str, An
     `place` is where they stand in a file or in what Python gave; empty for what `-p` says of itself.
     """
     try:
+        _refuse_nan(given)
         checked = check(given)
         _refuse_nan(checked)
     except ParameterError as error:
@@ -32,11 +33,20 @@ def check_at(given: Mapping[str, Any], place: str, check: Check) -> dict[str, An
 
 def _hint_of_range(given: Mapping[str, Any], check: Check) -> str:
     """What to do about a range where none can be; empty when the wrong value is none."""
-    for name, value in given.items():
-        text = value.text if isinstance(value, TypedText) else value
-        if isinstance(text, str) and is_range(text) and _refused(name, value, check):
-            return f"{text} is a range with -p only: give a list of its values here, or a row for each."
-    return ""
+    hints = (
+        hint
+        for name, value in given.items()
+        if (hint := hint_of_range(value)) and _refused(name, value, check)
+    )
+    return next(hints, "")
+
+
+def hint_of_range(value: Any) -> str:
+    """What to do about a value that would be a range with `-p`; empty for any other."""
+    text = value.text if isinstance(value, TypedText) else value
+    if not isinstance(text, str) or not is_range(text):
+        return ""
+    return f"{text} is a range with -p only: give a list of its values here, or a row for each."
 
 
 def _refused(name: str, value: Any, check: Check) -> bool:
@@ -48,6 +58,7 @@ def _refused(name: str, value: Any, check: Check) -> bool:
 
 
 def _refuse_nan(parameters: Mapping[str, Any]) -> None:
+    """Before they are checked, so that it says what to do; and after, when a text may have become NaN."""
     for name, value in parameters.items():
         if not isinstance(value, (str, int)) and _has_nan(value):
             raise ParameterError(

@@ -78,7 +78,7 @@ def rows_of(grid: Iterable[Any], where: str) -> Table:
                 f"Row {number} of {where} is no mapping of names to values.",
                 hint="Write rows as {alpha: 0.1, seed: 1}, or axes as alpha: [0.1, 0.2]",
             )
-        rows.append({name: whole_as_such(value) for name, value in row.items()})
+        rows.append({name: as_plain(value) for name, value in row.items()})
     return Table(rows, [f"Row {number} of {where}" for number in range(1, len(rows) + 1)])
 
 
@@ -90,8 +90,9 @@ def axes_of(grid: Mapping[Any, Any], where: str) -> dict[str, Any]:
     return dict(grid)
 
 
-def whole_as_such(value: Any) -> Any:
-    """A float that is a whole number, marked as one: a table often has no other way to keep it."""
+def as_plain(value: Any) -> Any:
+    """A value of NumPy as Python's; and a whole number that is a float is marked: tables keep them so."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT:
         return WholeFloat(value)
     return value
@@ -169,7 +170,7 @@ def _check_cells(cells: Sequence[str], names: Sequence[str], place: str) -> None
 def _cell(text: str, known: dict[str, TypedText], place: str) -> TypedText:
     """A cell means what it would with -p; equal ones are looked at once."""
     if text not in known:
-        known[text] = TypedText(text, whole_as_such(parse_scalar(text, place)), in_file=True)
+        known[text] = TypedText(text, as_plain(parse_scalar(text, place)), in_file=True)
     return known[text]
 
 

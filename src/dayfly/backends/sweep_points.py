@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dayfly.backends.made_later import MadeLater
-from dayfly.backends.sweep_checks import Check, check_at
-from dayfly.backends.sweep_files import Table, axes_of, read_grids, rows_of, whole_as_such
+from dayfly.backends.sweep_checks import Check, check_at, hint_of_range
+from dayfly.backends.sweep_files import Table, as_plain, axes_of, read_grids, rows_of
 from dayfly.backends.sweep_values import MOST_POINTS, parse_pair
 from dayfly.errors import ParameterError, UsageError
 from dayfly.runner.inspection import TypedText
@@ -108,13 +108,13 @@ def grid_from(grid: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Grid:
             f"The grid is {str(grid)!r}, which is no mapping and no rows.",
             hint="Read a file first, such as with pandas.read_csv(file), or give it to: dayfly sweep -f FILE",
         )
-    if hasattr(grid, "to_dict"):
+    if hasattr(grid, "columns") and hasattr(grid, "isna"):
         grid = _rows_of_frame(grid)
     return _grid_of(grid if isinstance(grid, Mapping) else rows_of(grid, _THE_GRID), _THE_GRID)
 
 
 def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
-    """The rows; pandas has NaN, or another of its values, where CSV has an empty cell and Parquet a null."""
+    """Its rows; pandas has NaN, or another of its values, where CSV has an empty cell and Parquet a null."""
     rows = frame.to_dict("records")
     empty = frame.isna().to_dict("records")
     return [
@@ -140,14 +140,14 @@ def _values(name: str, value: Any) -> Any:
     if isinstance(value, range) and len(value) > MOST_POINTS:
         return MadeLater(len(value), value.__getitem__)
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
-        return whole_as_such(value)
+        return as_plain(value)
     if isinstance(value, (set, frozenset)):
         value = _in_order(value)
     if not isinstance(value, Sized):  # it may be without end
         value = list(itertools.islice(value, MOST_POINTS + 1))
         if len(value) > MOST_POINTS:
             raise UsageError(f"The parameter {name} has more than {MOST_POINTS:,} values.")
-    return [whole_as_such(each) for each in value]
+    return [as_plain(each) for each in value]
 
 
 def _in_order(values: set[Any] | frozenset[Any]) -> list[Any]:
@@ -201,10 +201,13 @@ def _checked(name: str, values: Sequence[Any], origin: str, check: Check) -> Seq
 
 def _check_grid(grid: Grid, drawing: Drawing) -> None:
     if not grid.axes and grid.rows is None:
+        ranges = [hint for name in grid.origins if (hint := hint_of_range(grid.shared.get(name)))]
         raise UsageError(
             "No parameter has several values.",
             why="A sweep is many runs of one notebook, each with other parameters.",
-            hint="Give lists or ranges: -p alpha=0.1,0.2 -p seed=1..20, or run it once: dayfly run\n"
+            hint=ranges[0]
+            if ranges
+            else "Give lists or ranges: -p alpha=0.1,0.2 -p seed=1..20, or run it once: dayfly run\n"
             'From Python: {"alpha": [0.1, 0.2], "seed": range(1, 21)}',
         )
     empty = next((name for name, values in grid.axes.items() if not values), None)

@@ -161,6 +161,13 @@ class TestWhatIsWrong:
         error = refused(lambda: grid_from_flags(["alpha=1,2"], [write(name, content)]))
         assert "0..2 is a range with -p only" in error.hint
 
+    def test_as_nothing_but_a_range_is_told_it_too(self, write: Write) -> None:
+        file = write("a.yaml", "seed: 0..2\n")
+        for make in (partial(grid_from_flags, [], [file]), partial(grid_from, {"seed": "0..2"})):
+            error = refused(make)
+            assert error.what == "No parameter has several values."
+            assert "0..2 is a range with -p only" in error.hint
+
     def test_beside_a_text_that_looks_like_a_range_is_no_range(self, write: Write) -> None:
         error = refused(lambda: grid_from_flags([], [write("a.csv", "name,seed\n1..2,x\n")]))
         assert "range" not in error.hint
@@ -192,17 +199,26 @@ class TestNotANumber:
         frame = pd.DataFrame({"seed": [1, 2], "name": pd.Series(["x", nothing], dtype=object)})
         assert points_of(grid_from(frame)) == [{"seed": 1, "name": "x"}, {"seed": 2}]
 
-    def test_that_was_written_as_such_is_refused_with_what_to_do(self, tmp_path: Path) -> None:
+    def test_that_was_written_as_such_is_refused_with_what_to_do(self, tmp_path: Path, write: Write) -> None:
         file = tmp_path / "grid.parquet"
         pq.write_table(pa.table({"alpha": [1.0, math.nan]}), file)
         for grid, where in (
             (grid_from_flags([], [file]), f"Row 2 of {file}"),
             (grid_from([{"alpha": 1.0}, {"alpha": math.nan}]), "Row 2 of the grid"),
+            (grid_from_flags([], [write("a.csv", "alpha\n.nan\n")]), f"{tmp_path / 'a.csv'}, line 2"),
+            (grid_from_flags([], [write("b.csv", "alpha\nnan\n")]), f"{tmp_path / 'b.csv'}, line 2"),
         ):
             with pytest.raises(ParameterError) as caught:
                 points_of(grid)
             assert caught.value.what == f"{where}: The parameter alpha is NaN."
             assert "row.dropna().to_dict()" in caught.value.hint
+
+    def test_is_text_where_text_is_declared(self, write: Write) -> None:
+        assert points_of(grid_from_flags([], [write("a.csv", "name\n.nan\n")])) == [{"name": ".nan"}]
+
+    def test_is_told_as_such_also_of_an_int(self) -> None:
+        error = refused(lambda: grid_from([{"seed": math.nan}]))
+        assert error.what == "Row 1 of the grid: The parameter seed is NaN."
 
 
 class TestValuesFromPython:
@@ -226,6 +242,11 @@ class TestValuesFromPython:
         assert grid_from({"name": {"c", "a", "b"}}).axes == {"name": ["a", "b", "c"]}
         assert grid_from({"name": {"a", 1}}).axes == {"name": ["a", 1]}
 
+    def test_of_numpy_are_those_of_python(self) -> None:
+        values = pd.Series([1, 2]).to_numpy()
+        for grid in ([{"seed": value} for value in values], {"seed": list(values)}, {"seed": iter(values)}):
+            assert repr(points_of(grid_from(grid))) == "[{'seed': 1}, {'seed': 2}]"
+
     def test_without_end_are_refused(self) -> None:
         error = refused(lambda: grid_from({"seed": itertools.count()}))
         assert error.what == "The parameter seed has more than 1,000,000 values."
@@ -240,6 +261,9 @@ class TestValuesFromPython:
     @pytest.mark.parametrize("file", ["grid.csv", Path("grid.csv")])
     def test_are_no_file(self, file: Any) -> None:
         assert "pandas.read_csv" in refused(lambda: grid_from(file)).hint
+
+    def test_are_no_column_of_a_frame_alone(self) -> None:
+        assert "Row 1 of the grid is no mapping" in refused(lambda: grid_from(pd.Series([1, 2]))).what
 
     def test_that_make_no_grid_are_refused_in_words_of_python_too(self) -> None:
         assert '{"alpha": [0.1, 0.2]' in refused(lambda: grid_from({"seed": 1})).hint
