@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dayfly.runs import layout
 from dayfly.runs.state import State
 from tests.helpers import Place, assert_nothing_runs, cell_states, output_of, run_dir_of
@@ -57,11 +59,18 @@ def test_two_may_prune_at_once(place: Place) -> None:
     assert [*place.store.list(layout.STATUS), *place.store.list(layout.RUNS)] == []
 
 
+@pytest.mark.parametrize(("tried", "meant"), [("list", "ps"), ("compare", "diff"), ("cancel", "stop")])
+def test_what_other_programs_call_a_command_is_told_what_it_is_here(
+    place: Place, tried: str, meant: str
+) -> None:
+    assert f"No such command '{tried}'. Did you mean '{meant}'?" in place.cli(tried, code=2).err
+
+
 def test_prune_removes_what_is_older_and_asks_first(place: Place) -> None:
     run, _ = place.run("no_parameters")
     assert "No runs are older than 30d." in place.cli("prune", "--older-than", "30d").err
     tried = place.cli("prune", "--older-than", "1ms", "--dry-run")
-    assert (tried.out.strip(), tried.err.strip()) == (run.run_id, "Would remove 1 runs.")
+    assert (tried.out.strip(), tried.err.strip()) == (run.run_id, "Would remove 1 run.")
     place.cli("prune", "--older-than", "1ms", stdin=b"n\n", code=1)
     assert run_dir_of(run).exists()
     assert place.cli("prune", "--older-than", "1ms", "--yes").out.strip() == run.run_id

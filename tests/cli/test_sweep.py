@@ -22,7 +22,9 @@ from dayfly.cli.sweep import _watch
 from dayfly.runs.catalog import find_sweep_ids, list_runs
 from dayfly.runs.lock import lock_holder
 from dayfly.runs.state import State
+from dayfly.runs.sweep import Point
 from tests.helpers import Place, assert_nothing_runs, wait_for
+from tests.unit.runs.sweep_stores import put_point, put_sweep
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -104,6 +106,15 @@ def test_a_sweep_from_its_begin_to_its_removal(place: Place, notebook: Path) -> 
     assert "has no run yet" in place.cli("show", "last.1", code=3).err
     place.cli("rm", "last")
     assert place.cli("ps", "--json").out == ""
+
+
+def test_fetch_says_how_many_points_have_left_nothing(place: Place) -> None:
+    sweep = put_sweep(place.store, [Point(parameters={"a": a}) for a in range(4)])
+    for index in range(3):
+        put_point(place.store, sweep, index, output={"cells": []})
+    assert place.cli("fetch", sweep.sweep_id, "got").err == "1 point has left no files.\n"
+    place.cli("rm", f"{sweep.sweep_id}.0")
+    assert "2 points have left no files." in place.cli("fetch", sweep.sweep_id, "got").err
 
 
 @pytest.mark.parametrize("command", ["run", "sweep"])

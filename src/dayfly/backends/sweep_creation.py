@@ -93,6 +93,18 @@ def pool_alive(store: Store, sweep_id: str) -> bool | None:
     return None
 
 
+def pool_began(store: Store, sweep_id: str) -> datetime | None:
+    """When the pool that is at work on the sweep began, where that is known here: it wrote its lock then."""
+    if not pool_alive(store, sweep_id):
+        return None
+    try:
+        directory = store.path(layout.sweep_key(sweep_id, ""))
+        lock = (directory or cache_directory(os.environ) / layout.SWEEPS / sweep_id) / layout.LOCK
+        return datetime.fromtimestamp(lock.stat().st_mtime, UTC)
+    except OSError:  # it has ended just now
+        return None
+
+
 def ask_sweep_to_stop(store: Store, sweep_id: str, by: str) -> bool:
     """Ask for the end of the whole sweep; whether nobody had before."""
     asked = {"at": datetime.now(UTC).isoformat(), "by": by}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from dayfly._version import __version__
 
@@ -43,6 +44,30 @@ _COMMANDS = {
 """Each command's module and function (or sub-commands), in the order in which --help lists them."""
 
 
+_MEANT = {
+    "list": "ps",
+    "ls": "ps",
+    "status": "show",
+    "cancel": "stop",
+    "kill": "stop",
+    "delete": "rm",
+    "remove": "rm",
+    "compare": "diff",
+    "resume": "retry",
+}
+"""What other programs call a command, for whoever tries that; what is only misspelt, Typer finds itself."""
+
+
+class _Commands(TyperGroup):
+    """The commands, and which one is meant by a name that another program has for it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does."""
+        if args[0] in _MEANT and args[0] not in self.commands:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{_MEANT[args[0]]}'?")
+        return super().resolve_command(ctx, args)
+
+
 def make_app(only: str | None = None) -> typer.Typer:
     """The command line; when `only` is the name of a command, with that command alone.
 
@@ -50,6 +75,7 @@ def make_app(only: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="dayfly",
+        cls=_Commands,
         no_args_is_help=True,
         add_completion=True,
         pretty_exceptions_enable=False,

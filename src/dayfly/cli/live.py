@@ -37,6 +37,10 @@ class LivePicture:
         """Lines of the terminal."""
         return self._opened().console.height
 
+    def _width(self) -> int:
+        """Columns of the terminal."""
+        return self._opened().console.width
+
     def _opened(self) -> Live:
         if self._live is None:
             from rich.console import Console

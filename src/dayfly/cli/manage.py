@@ -205,14 +205,18 @@ def prune(
         _prune_snapshots(opened, dry_run=dry_run)
         return
     if not dry_run and not yes:
-        typer.confirm(f"Remove {len(chosen)} runs from {opened.url}?", abort=True, err=True)
+        typer.confirm(f"Remove {_runs(len(chosen))} from {opened.url}?", abort=True, err=True)
     removed = 0
     for run in chosen:
         if dry_run or _remove(opened, run):
             typer.echo(run.run_id)
             removed += 1
-    to_stderr(f"{'Would remove' if dry_run else 'Removed'} {removed} runs.")
+    to_stderr(f"{'Would remove' if dry_run else 'Removed'} {_runs(removed)}.")
     _prune_snapshots(opened, dry_run=dry_run)
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number:,} runs"
 
 
 def _remove(opened: Store, run: RunSummary) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from dayfly.backends.sweep_view import Sweep
-from dayfly.cli.text import safe_text, to_stderr
+from dayfly.cli.sweep_text import describe_points
+from dayfly.cli.text import to_stderr
 from dayfly.errors import RunConflictError
 from dayfly.runs.asker import user_name
 from dayfly.runs.fetching import fetch_run
@@ -60,4 +61,4 @@ def fetch_sweep(sweep: Sweep, directory: Path, *, overwrite: bool) -> None:
     if not written:
         to_stderr(f"Everything is in {directory} already.")
     if missing:
-        to_stderr(safe_text(f"{missing:,} points have left no files."))
+        to_stderr(f"{describe_points(missing)} {'has' if missing == 1 else 'have'} left no files.")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dayfly.backends.sweep_creation import pool_began
 from dayfly.backends.sweep_view import Sweep
 from dayfly.cli.live import LivePicture
 from dayfly.cli.progress import Progress
@@ -28,6 +29,7 @@ _EVERY_S = 5.0
 """A line of progress so often, where there is no cursor."""
 _FAILURES = 5
 _BAR = 36
+_GAP = 2
 _NAME = 48
 """So wide the parameters of a point may be."""
 
@@ -83,18 +85,28 @@ class PlainSweepView(QuietSweepView):
 class LiveSweepView(LivePicture, QuietSweepView):
     """A bar over the points, the last failures, and a line for each run that goes on now."""
 
+    def __init__(self, title: str, began: datetime | None = None) -> None:
+        """`began` is when the work began that is watched; None: now."""
+        super().__init__(title)
+        self._before_s = (datetime.now(UTC) - began).total_seconds() if began is not None else 0.0
+
     def refresh(self, picture: Picture) -> None:
         """Draw it again."""
-        self._show(self._draw(picture, self._height() - _FAILURES - 6))
+        self._show(self.draw(picture, self._height() - _FAILURES - 6, self._width()))
 
-    def _draw(self, picture: Picture, room: int) -> Group:
+    def draw(self, picture: Picture, room: int, width: int) -> Group:
+        """The picture, with so many lines for runs that go on, on a terminal of that width."""
         head = self._head(describe_points(len(picture.overview.points)))
         return self._below_each_other(
-            head, _bar(picture), _counts(picture), *_failures(picture), _running(picture, room)
+            head,
+            _bar(picture, max(self._before_s, 0.0)),
+            _counts(picture),
+            *_failures(picture),
+            *running_points(picture, room, width),
         )
 
 
-def _bar(picture: Picture) -> Table:
+def _bar(picture: Picture, before_s: float) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -102,7 +114,7 @@ def _bar(picture: Picture) -> Table:
     overview = picture.overview
     total = len(overview.points)
     line = Text(f"{overview.done:,}/{total:,}")
-    passed_s = time.monotonic() - picture.began
+    passed_s = before_s + time.monotonic() - picture.began
     line.append(f"  {format_duration(passed_s)}", style="cyan")
     if (rate := picture.per_s) > 0:
         line.append(f"  {rate:.1f}/s" if rate >= 1 else f"  {rate * 60:.1f}/min", style="dim")
@@ -139,29 +151,35 @@ def _failures(picture: Picture) -> Iterator[Text]:
         yield Text(f"  and {len(picture.failures) - _FAILURES} more", style="dim")
 
 
-def _running(picture: Picture, room: int) -> Table:
-    """A line for each run that goes on, as many as there is room for."""
+def running_points(picture: Picture, room: int, width: int) -> Iterator[Table | Text]:
+    """A line for each run that goes on, as many as there is room for; `width` is that of the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, _GAP))
     shown = list(picture.running.items())[: max(room, 1)]
-    width = len(str(len(picture.overview.points) - 1)) + 2
+    number = len(str(len(picture.overview.points) - 1)) + 2
     points = picture.overview.points
     names = [describe_parameters(points[index].parameters) for index, _ in shown]
-    room_for_names = min(_NAME, width + 1 + max(map(len, names), default=0))
-    for least in (room_for_names, 0, 0):  # what runs gives way to which point it is
-        table.add_column(no_wrap=True, overflow="ellipsis", min_width=least, max_width=least or None)
-    for index, progress in shown:
-        name = Text(f"{f'[{index}]':>{width}} ", style="bold")
+    cells = [_cells(progress) for _, progress in shown]
+    room_for_cells = max(map(len, cells), default=0)
+    longest = number + 1 + max(map(len, names), default=0)
+    room_for_names = min(_NAME, longest, max(width - room_for_cells - 2 * _GAP - 1, number + 1))
+    # What the cell's source says gives way to which point it is, and to how far that is.
+    rest = max(width - room_for_names - room_for_cells - 2 * _GAP, 1)
+    for least, most in ((room_for_names,) * 2, (room_for_cells,) * 2, (0, rest)):
+        table.add_column(no_wrap=True, overflow="ellipsis", min_width=least, max_width=most)
+    for (index, progress), cell in zip(shown, cells, strict=True):
+        name = Text(f"{f'[{index}]':>{number}} ", style="bold")
         name.append(describe_parameters(picture.overview.points[index].parameters), style="default not bold")
-        table.add_row(name, _cells(progress), _doing(progress))
+        table.add_row(name, cell, _doing(progress))
+    if shown:
+        yield table
     more = len(picture.overview.running) - len(shown)
     if more > 0:
-        table.add_row(Text(f"{'':>{width}} and {more} more", style="dim"))
+        yield Text(f"{'':>{number}} and {more} more", style="dim")
     if not picture.overview.running and picture.overview.open:
-        table.add_row(Text("starting", style="dim"))
-    return table
+        yield Text("starting", style="dim")
 
 
 def _cells(progress: Progress) -> Text:
@@ -200,7 +218,7 @@ def choose_sweep_view(sweep: Sweep, *, quiet: bool, as_json: bool) -> Iterator[S
     elif as_json:
         yield JsonSweepView()
     elif is_terminal() and os.environ.get("TERM") != "dumb":
-        view = LiveSweepView(sweep.sweep_id)
+        view = LiveSweepView(sweep.sweep_id, pool_began(sweep.store, sweep.sweep_id))
         try:
             yield view
         finally:

@@ -95,7 +95,8 @@ def _head(table: SweepTable, name: str) -> str:
         f'<li><i class="{_kind(state)}"></i><b>{count:,}</b> {state_words(state)}</li>'
         for state, count in counts
     )
-    facts = [f"{sweep.count:,} points", f"asked for {sweep.created:%Y-%m-%d %H:%M} UTC", sweep.run.backend]
+    count = "1 point" if sweep.count == 1 else f"{sweep.count:,} points"
+    facts = [count, f"asked for {sweep.created:%Y-%m-%d %H:%M} UTC", sweep.run.backend]
     facts += [f"{key} = {_shown(value)}" for key, value in sweep.run.parameters.items()]
     if table.cost is not None:
         facts.append(f"${table.cost:.2f} by the time that they ran")
