@@ -100,7 +100,7 @@ def _choose_format(asked: list[str], output: str | None) -> str | None:
     if named not in {None, form}:
         raise UsageError(
             f"--{form} is not what a file named {output} holds.",
-            why=f"Its name ends in {suffix}, as that of {_CALLED[named or '']} does.",
+            why=f"A name that ends in {suffix} says that it is {_CALLED[named or '']}.",
             hint=f"Leave out --{form}, or let the name end in .{form}.",
         )
     if output is not None and form is None:

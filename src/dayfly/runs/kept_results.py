@@ -56,6 +56,12 @@ class Kept:
                     found[lean["run_id"]] = lean
         return found
 
+    def forget(self) -> None:
+        """Keep nothing of this sweep any more: the run of a point that was removed may come again."""
+        if self.file is not None:
+            with suppress(OSError):
+                self.file.unlink(missing_ok=True)
+
     def add(self, results: Sequence[Lean]) -> None:
         """Keep these as well."""
         if self.file is None or not results:

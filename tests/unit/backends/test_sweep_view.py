@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from dayfly.backends.sweep_removal import remove_point
 from dayfly.backends.sweep_view import Sweep
 from dayfly.runs import layout
 from dayfly.runs.batch_record import ArrayJob, BatchSubmission, record_key
@@ -93,3 +95,17 @@ def test_results_are_rows_by_the_columns_of_the_command(tmp_path: Path) -> None:
     assert (second["state"], second["rmse"], second["cost_dollars"]) == (None, None, None)
     assert list(first) == list(second)
     assert [row["seed"] for row in (first, second)] == [7, 7], "what all points share is told of each"
+
+
+def test_the_results_of_a_point_that_was_removed_and_run_again_are_the_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of a store elsewhere is kept by the run's id, and the new run has that of the old."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    store = replace(recording_store(), url="s3://bucket")
+    request = put_sweep(store, [Point(parameters={"alpha": 0.1})])
+    sweep = Sweep(request.sweep_id, store)
+    for rmse in (1, 2):
+        run_id = put_point(store, request, 0, records={"rmse": rmse})
+        assert [row["rmse"] for row in sweep.results()] == [rmse]
+        remove_point(store, run_id)
