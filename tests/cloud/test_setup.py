@@ -5,8 +5,6 @@ takes these templates and policies, schemas prove (tests/unit/aws), and no emula
 """
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,7 +26,6 @@ from dayfly.aws.doctor_checks import PROBE, cloud_checks
 from dayfly.aws.extras import Extras
 from dayfly.aws.iam_user import create_key, ensure_user
 from dayfly.aws.identity import load_identity
-from dayfly.aws.mirror import REMOTE, compare_mirror, load_mirror, push_branch, set_up_remote
 from dayfly.aws.policies import user_policy
 from dayfly.aws.stacks import (
     DELETED,
@@ -39,7 +36,7 @@ from dayfly.aws.stacks import (
     wait_for_stack,
 )
 from dayfly.backends.stores import open_bucket
-from dayfly.errors import AwsError, RunConflictError, SnapshotError, UsageError
+from dayfly.errors import AwsError, RunConflictError, UsageError
 from dayfly.rehearsal.emulator import Emulator
 from tests.cloud.stacks import base_stack, machine_stack, start_machine
 
@@ -363,7 +360,7 @@ def test_the_doctor_names_a_stuck_stack_its_resource_and_the_mend(aws: Aws, tmp_
     assert "FORCE_DELETE_STACK" in found.mend
 
 
-# ---- the user and the mirror
+# ---- the user
 
 
 def test_an_iam_user_may_submit_with_the_key_and_not_set_up_and_is_made_once(aws: Aws) -> None:
@@ -384,51 +381,3 @@ def test_an_iam_user_of_somebody_else_gets_nothing(aws: Aws) -> None:
     with pytest.raises(AwsError, match="not this project's"):
         ensure_user(aws, project=PROJECT, name="bob", policy_name="p", document="{}")
     assert aws.iam.list_attached_user_policies(UserName="bob")["AttachedPolicies"] == []
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """With one commit on main."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "config", "user.name", "Ada")
-    git(folder, "config", "user.email", "ada@example.org")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", "One")
-    return folder
-
-
-def test_the_mirror_has_the_commit_after_a_push_and_a_check_tells_when_it_has_not(
-    aws: Aws, emulator: Emulator, repository: Path
-) -> None:
-    """Git's own transport to AWS, with the credential helper, is what no emulator proves."""
-    base = base_stack(aws, PROJECT, CreateMirror="true")
-    mirror = load_mirror(aws, base)
-    there = emulator.log.parent.rglob(f"{base.mirror}.git")
-    environ = {
-        **os.environ,
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{next(there)}.insteadOf",
-        "GIT_CONFIG_VALUE_0": mirror.url,
-    }
-    assert set_up_remote(mirror, repository, environ)
-    assert not set_up_remote(mirror, repository, environ)
-    assert git(repository, "remote", "get-url", REMOTE) == mirror.url
-    assert not compare_mirror(aws, mirror, repository, environ).up_to_date
-    assert push_branch(repository, environ) == "main"
-    assert compare_mirror(aws, mirror, repository, environ).up_to_date
-    git(repository, "commit", "--quiet", "--amend", "--allow-empty", "--message", "Another")
-    assert not compare_mirror(aws, mirror, repository, environ).up_to_date
-    with pytest.raises(SnapshotError, match="git push failed"):
-        push_branch(repository, environ)
-
-
-def test_a_project_without_a_mirror_is_told_how_to_have_one(aws: Aws) -> None:
-    with pytest.raises(AwsError) as caught:
-        load_mirror(aws, base_stack(aws, PROJECT))
-    assert "--mirror codecommit" in caught.value.hint
