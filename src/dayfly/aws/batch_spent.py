@@ -85,7 +85,7 @@ def measure_attempts(  # noqa: PLR0913 -- a sweep, and which of its attempts
         for index, number, run_id, entry in attempt_entries(store, sweep_id, count)
         if index in places and only in {None, run_id}
     ]
-    ended = [run_id for _, _, run_id, entry in entries if _ended(entry)]
+    ended = {run_id: entry.modified for _, _, run_id, entry in entries if _ended(entry)}
     results = load_results(store, ended, Kept.of(cache, store, sweep_id))
     measured = []
     for index, number, run_id, entry in entries:

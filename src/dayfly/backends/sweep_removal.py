@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from dayfly.backends.sweep_earlier import find_earlier
 from dayfly.backends.sweep_plan import digest_of
 from dayfly.backends.sweep_view import Sweep
-from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError, UsageError
-from dayfly.runner.directories import cache_directory
+from dayfly.errors import DamagedFileError, RunConflictError, RunNotFoundError
 from dayfly.runs import ids, layout
 from dayfly.runs.catalog import ids_starting_with
-from dayfly.runs.kept_results import Kept
 from dayfly.runs.removal import check_ended, remove_run
 from dayfly.runs.store import Store
 from dayfly.runs.sweep_states import SETTLED, forget_again
@@ -103,8 +100,6 @@ def _remove_attempts(store: Store, sweep_id: str, index: int, runs: Sequence[str
     forget_again(store, sweep_id, index, sum(state in SETTLED for state in states))
     for run_id in runs:
         remove_run(store, run_id)
-    with suppress(UsageError):  # without a home there is no cache
-        Kept.of(cache_directory(os.environ) / "results", store, sweep_id).forget()
 
 
 def _needed_by(store: Store, sweep: Sweep, runs: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:

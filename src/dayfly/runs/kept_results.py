@@ -1,4 +1,7 @@
-"""Results of runs in a store elsewhere, as they were read before: they never change, so they are kept."""
+"""Results of runs in a store elsewhere, as they were read before: they never change, so they are kept.
+
+A run that was removed may come again under its id: with each goes the time of the status that told its end.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Lean = dict[str, Any]
 """What a table needs of a `result.json`."""
 _LARGEST_KEPT_BYTES = 64 * 1024
 """A result with more recorded than this is asked for again rather than kept."""
-_FIELDS = {"run_id", "state", "reason", "message", "started", "duration_s", "failed_cell", "records"}
+_FIELDS = {"run_id", "state", "reason", "message", "started", "duration_s", "failed_cell", "records", "as_of"}
 _STATES = frozenset(str(state) for state in State)
 
 
@@ -37,7 +40,7 @@ class Kept:
         """What is kept of a sweep in a store. Of one on this disk or in memory nothing is."""
         if directory is None or store.root is not None or store.url == "memory://":
             return cls()
-        name = hashlib.sha256(f"1\n{store.url}\n{sweep_id}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"2\n{store.url}\n{sweep_id}".encode()).hexdigest()[:32]
         return cls(directory / f"{name}.jsonl")
 
     def load(self) -> dict[str, Lean]:
@@ -55,12 +58,6 @@ class Kept:
                 if lean.keys() >= _FIELDS and lean["state"] in _STATES:
                     found[lean["run_id"]] = lean
         return found
-
-    def forget(self) -> None:
-        """Keep nothing of this sweep any more: the run of a point that was removed may come again."""
-        if self.file is not None:
-            with suppress(OSError):
-                self.file.unlink(missing_ok=True)
 
     def add(self, results: Sequence[Lean]) -> None:
         """Keep these as well."""

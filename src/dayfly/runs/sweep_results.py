@@ -137,9 +137,13 @@ def load_table(
     """
     sweep, points = load_sweep(store, sweep_id)
     attempts = list_attempts(store, sweep_id, sweep.count, now=now)
-    ended = [attempt.run_id for attempt in attempts.values() if attempt.state is None or attempt.state.ended]
-    reused = [point.run for point in points if point.run is not None]
-    results = load_results(store, [*ended, *reused], Kept.of(cache, store, sweep_id))
+    reused: dict[str, datetime | None] = {point.run: None for point in points if point.run is not None}
+    ended = {
+        attempt.run_id: attempt.modified
+        for attempt in attempts.values()
+        if attempt.state is None or attempt.state.ended
+    }
+    results = load_results(store, {**reused, **ended}, Kept.of(cache, store, sweep_id))
     rows = _rows(points, attempts, results, _price_of(store, sweep))
     return SweepTable(sweep, tuple(rows))
 
@@ -191,15 +195,22 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))  # noqa: FURB162 -- 3.10 knows no Z
 
 
-def load_results(store: Store, run_ids: Sequence[str], kept: Kept) -> dict[str, Lean]:
-    """What is needed of the results of these runs, by run id; a run that has none is left out."""
-    found = kept.load()
-    missing = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in found]
+def load_results(store: Store, runs: Mapping[str, datetime | None], kept: Kept) -> dict[str, Lean]:
+    """What is needed of the results of these runs, by run id; a run that has none is left out.
+
+    With each run goes when its status told its end; None for one that cannot have been removed since.
+    """
+    times = {run_id: None if at is None else at.isoformat() for run_id, at in runs.items()}
+    found = {
+        run_id: lean for run_id, lean in kept.load().items() if times.get(run_id) in {None, lean["as_of"]}
+    }
+    missing = [run_id for run_id in runs if run_id not in found]
     for start in range(0, len(missing), _BATCH):
         new: list[Lean] = []
         for run_id, content in get_many(store, missing[start : start + _BATCH], layout.RESULT):
             lean = _lean(run_id, content)
             if lean is not None:
+                lean["as_of"] = times[run_id]
                 found[run_id] = lean
                 new.append(lean)
         kept.add(new)
