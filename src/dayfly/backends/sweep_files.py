@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,22 +122,32 @@ def _from_yaml(text: str, file: Path) -> Table | dict[str, Any]:
 
 
 def _from_csv(text: str, file: Path) -> Table:
-    reader = csv.reader(text.splitlines(keepends=True), skipinitialspace=True)
+    """A row may be several lines, in quotes; its place is the line at which it begins."""
+    lines = list(io.StringIO(text, newline=""))  # str.splitlines divides at more than ends of lines
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
     known: dict[str, TypedText] = {}
+    line = 1
     try:
         names = [name.strip() for name in next(reader, [])]
         _check_names(names, file)
         table = Table([], [])
+        line = reader.line_num + 1
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
+            place = f"{file}, line {line}"
+            blank = not lines[line - 1].strip()
+            line = reader.line_num + 1
+            if blank:
                 continue
-            place = f"{file}, line {reader.line_num}"
             _check_cells(cells, names, place)
             pairs = zip(names, cells, strict=True)
             table.rows.append({name: _cell(cell, known, place) for name, cell in pairs if cell != ""})
             table.places.append(place)
     except csv.Error as error:
-        raise UsageError(f"{file}, line {reader.line_num}, is not valid CSV.", why=str(error)) from error
+        raise UsageError(
+            f"{file}, line {line}, is not valid CSV.",
+            why=str(error),
+            hint='A cell that begins with a quote ends with one, and has those inside doubled: "say ""yes"""',
+        ) from error
     return table
 
 

@@ -88,6 +88,51 @@ class TestSeveralFiles:
         assert error.what == f"The parameter alpha is given in {first}, {second} and as -p."
 
 
+class TestLinesOfCsv:
+    @pytest.mark.parametrize("content", ['name\na\n"x\ny\nz\n', 'name\na\n"x"y\n'])
+    def test_with_a_quote_that_does_not_end_are_refused(self, write: Write, content: str) -> None:
+        error = refused(lambda: grid_from_flags([], [write("a.csv", content)]))
+        assert error.what.endswith("a.csv, line 3, is not valid CSV.")
+        assert "ends with one" in error.hint
+
+    @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+    def test_end_at_no_other_character_than_those_of_csv(self, write: Write, character: str) -> None:
+        file = write("a.csv", f"name,seed\na{character}b,1\n")
+        assert grid_from_flags([], [file]).places == [f"{file}, line 2"]
+
+    def test_with_a_character_that_yaml_does_not_know_are_refused_as_one(self, write: Write) -> None:
+        error = refused(lambda: grid_from_flags([], [write("a.csv", "name\na\x0bb\n")]))
+        assert "a.csv, line 2 is not valid YAML" in error.what
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_end_as_on_any_system(self, tmp_path: Path, end: str) -> None:
+        file = tmp_path / "a.csv"
+        file.write_bytes(f"seed{end}1{end}2{end}".encode())
+        assert points_of(grid_from_flags([], [file])) == [{"seed": 1}, {"seed": 2}]
+
+    def test_are_counted_where_a_row_begins(self, write: Write) -> None:
+        file = write("a.csv", 'name,seed\n"x\ny",1\n\n"x\ny",z\n')
+        error = refused(lambda: grid_from_flags([], [file]))
+        assert error.what == f"{file}, line 5: seed='z' is not of type int."
+
+    @pytest.mark.parametrize("content", ["name,seed\nx,1\n,\n", 'name\nx\n""\n'])
+    def test_with_empty_cells_only_are_a_point_that_leaves_all_to_the_notebook(
+        self, write: Write, content: str
+    ) -> None:
+        assert points_of(grid_from_flags([], [write("a.csv", content)]))[1:] == [{}]
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_with_empty_cells_only_are_what_they_are_in_a_frame(self, tmp_path: Path, kind: str) -> None:
+        frame = pd.DataFrame({"alpha": [0.5, None]})
+        assert points_of(grid_from_flags([], [write_frame(tmp_path, kind, frame)])) == points_of(
+            grid_from(frame)
+        )
+
+    @pytest.mark.parametrize("content", ["seed\n1\n\n2\n", "seed,name\n1,\n  \n2,\n"])
+    def test_that_are_blank_are_none(self, write: Write, content: str) -> None:
+        assert points_of(grid_from_flags([], [write("a.csv", content)])) == [{"seed": 1}, {"seed": 2}]
+
+
 class TestWholeNumbersThatATableKeptAsFloats:
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
     def test_are_ints_where_the_notebook_declares_one(self, tmp_path: Path, kind: str) -> None:
