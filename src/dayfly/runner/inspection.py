@@ -18,6 +18,10 @@ TAG = "parameters"
 _ASSIGNMENT = re.compile(
     r"^\s*(?:(?:val|var|let|export)\s+)?\$?([A-Za-z_.][\w.]*)\s*(?::[^=]+)?(?:<-|=)(?!=)\s*(.*)$"
 )
+_INT = re.compile(
+    r"int|int\s*\|\s*None|None\s*\|\s*int|(\w+\.)?Optional\[int\]|(\w+\.)?Union\[(int,\s*None|None,\s*int)\]",
+    re.IGNORECASE,
+)
 _TYPE_COMMENT = re.compile(r"^#\s*(?:type:\s*(\S+)\s*)?(.*)$")
 
 
@@ -124,8 +128,7 @@ def check_parameters(
     """The values to inject, converted to declared types where that loses nothing.
 
     A whole number is a float where a float is expected, and text is never anything else. A float is an int
-    only as a WholeFloat. Raises
-    ParameterError for a name that the notebook does not have (with the nearest that it has), for a
+    only as a WholeFloat, also where an int may be None or is but the default. Raises ParameterError for a name that the notebook does not have (with the nearest that it has), for a
     notebook that takes none, and for a value of the wrong type.
     """
     if not given:
@@ -184,7 +187,7 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
         raise _without_value(parameter, kind, notebook, flag=flag)
     value = _value_of(value)
     if isinstance(value, WholeFloat):
-        value = int(value) if kind == "int" and parameter.declared else float(value)
+        value = int(value) if _INT.fullmatch(parameter.type.strip()) else float(value)
     if kinds is None or (value is None and not parameter.declared):
         return value
     if kind == "int" and not parameter.declared:

@@ -23,6 +23,7 @@ KNOWN = [
     Parameter(name="seed", type="int", default="1", declared=True),
     Parameter(name="alpha", type="float", default="0.5", declared=True),
     Parameter(name="name", type="str", default="''", declared=True),
+    Parameter(name="depth", type="int", default="1"),
 ]
 
 
@@ -145,6 +146,11 @@ class TestWholeNumbersThatATableKeptAsFloats:
     def test_are_the_same_points(self, write: Write) -> None:
         assert points_of(grid_from_flags([], [write("a.csv", "seed\n1\n1.0\n")])) == [{"seed": 1}]
         assert repr(points_of(grid_from({"seed": [2.0, 2]}))) == "[{'seed': 2}]"
+
+    def test_are_ints_where_the_default_is_one(self, write: Write) -> None:
+        rows = points_of(grid_from_flags([], [write("a.csv", "depth,seed\n1.0,1\n1.5,2\n")]))
+        assert repr(rows) == "[{'depth': 1, 'seed': 1}, {'depth': 1.5, 'seed': 2}]"
+        assert repr(points_of(grid_from_flags(["depth=1,2.0"]))) == "[{'depth': 1}, {'depth': 2.0}]"
 
     def test_stay_text_where_text_is_declared(self, write: Write) -> None:
         assert points_of(grid_from_flags([], [write("a.csv", "name\n1.0\n")])) == [{"name": "1.0"}]

@@ -163,12 +163,31 @@ class TestTypes:
 
     @pytest.mark.parametrize(
         ("source", "kind"),
-        [("a: int = 1", int), ("a: float = 1", float), ("a = 1", float), ("a = None", float)],
+        [
+            ("a: int = 1", int),
+            ("a = 1", int),
+            ("a: int | None = None", int),
+            ("a: 'None | int' = None", int),
+            ("a: Optional[int] = None", int),
+            ("a: typing.Union[int, None] = 1", int),
+            ("a: float = 1", float),
+            ("a: int | float = 1", float),
+            ("a: float | None = 1", float),
+            ("a = 1.0", float),
+            ("a = None", float),
+        ],
     )
-    def test_a_whole_number_of_a_table_is_an_int_where_one_is_declared(self, source: str, kind: type) -> None:
+    def test_a_whole_number_of_a_table_is_an_int_where_one_is_meant(self, source: str, kind: type) -> None:
         for value in (WholeFloat(2.0), TypedText("2.0", WholeFloat(2.0))):
             found = check({"a": value}, source)["a"]
             assert (found, type(found)) == (2, kind)
+
+    def test_any_other_number_stays_what_it_is(self) -> None:
+        assert check({"a": 1.5}, "a = 1") == {"a": 1.5}
+
+    def test_a_float_that_no_table_kept_stays_one(self) -> None:
+        for value in (1.0, TypedText("1.0", 1.0)):
+            assert type(check({"a": value}, "a = 1")["a"]) is float
 
     def test_and_is_refused_as_it_was_written_where_neither_is_right(self) -> None:
         assert refuse({"a": WholeFloat(1.0)}, "a: bool = True").what == "a=1.0 is not of type bool."
