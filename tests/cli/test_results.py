@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +122,23 @@ def test_a_file_where_the_sweep_is_named_is_told_where_it_belongs(
     said = place.cli("results", file, code=3).err
     assert f"There is no run '{file}'." in said
     assert f"To write a file: dayfly results SWEEP -o {file}" in said
+
+
+def test_what_a_file_held_stays_when_the_new_one_cannot_be_written(place: Place, sweep: str) -> None:
+    place.cli("results", sweep, "-o", "table.csv")
+    held = (place.root / "table.csv").read_bytes()
+    program = Path(sys.executable).with_name("dayfly")
+    refused = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; trap '' XFSZ; exec {program} results {sweep} -o table.csv"],
+        cwd=place.root,
+        env=dict(place.environ),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2, refused.stderr.decode()
+    assert b"table.csv cannot be written" in refused.stderr
+    assert (place.root / "table.csv").read_bytes() == held
 
 
 def test_a_point_alone(place: Place, sweep: str) -> None:

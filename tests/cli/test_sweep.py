@@ -206,7 +206,7 @@ def test_a_second_client_watches_the_pool_that_is_at_work(place: Place, notebook
     with place.started("sweep", "nb.ipynb", *options) as client:
         assert client.stderr is not None
         said = [client.stderr.readline().decode() for _ in range(2)]
-        assert said[1] == "It is running already, begun by another command; this one watches it.\n"
+        assert said[1] == "It is running already, as another command began it; this one watches.\n"
         (place.root / "go").touch()
         assert client.wait(60) == 0
     assert [attempt.number for attempt in sweep.look().attempts.values()] == [1, 1, 1, 1]

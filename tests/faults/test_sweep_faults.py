@@ -67,3 +67,19 @@ def test_a_sweep_ends_however_early_its_end_is_asked_for(
     assert not pool_alive(place.store, sweep_id)
     assert {run.state for run in list_runs(place.store)} <= {State.INTERRUPTED}, said.decode()
     assert process.returncode in {State.INTERRUPTED.exit_code, 130}
+
+
+@pytest.mark.parametrize("after_s", [0, 0.005, 0.02, 0.1])
+def test_a_sweep_goes_on_however_early_its_terminal_closes(place: Place, after_s: float) -> None:
+    points = place.root / "points.yaml"
+    points.write_text("- {}\n")
+    with place.started("sweep", str(place.notebook("hello")), "--file", str(points)) as process:
+        wait_for(lambda: find_sweep_ids(place.store), "the sweep")
+        time.sleep(after_s)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=30)
+    (sweep_id,) = find_sweep_ids(place.store)
+    wait_for(
+        lambda: [run.state for run in list_runs(place.store)] == [State.SUCCEEDED], "its run", within_s=60
+    )
+    wait_for(lambda: not pool_alive(place.store, sweep_id), "the end of its pool")

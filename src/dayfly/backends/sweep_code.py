@@ -7,6 +7,7 @@ runs of an earlier one says at least which files of code are younger than these.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,8 +20,8 @@ _SUFFIXES = (".py", ".r", ".jl")
 _ELSEWHERE = {"__pycache__", "node_modules", "site-packages"}
 _ID_STEP = timedelta(seconds=1)
 """A sweep's id tells the second in which it was asked for."""
-_MOST = 10_000
-"""So many files are looked at: a project's own code comes first, and nobody waits for a whole disk."""
+_MOST_FOLDERS = 2_000
+"""So many are looked into, those nearest first: nobody waits for a whole disk."""
 
 
 def code_changed_since(plan: SweepPlan) -> list[str]:
@@ -39,16 +40,26 @@ def code_changed_since(plan: SweepPlan) -> list[str]:
 
 def younger_code(directory: Path, moment: datetime) -> Iterator[str]:
     """Files of code under the directory that were written after the moment; environments are left out."""
-    seen = 0
-    for folder, folders, files in os.walk(directory):
-        here = Path(folder)
-        folders[:] = sorted(name for name in folders if not _is_elsewhere(here / name))
-        for name in sorted(files):
-            seen += 1
-            if seen > _MOST:
-                return
-            if name.lower().endswith(_SUFFIXES) and _written(here / name) > moment.timestamp():
-                yield str((here / name).relative_to(directory))
+    waiting = deque([directory])
+    for _ in range(_MOST_FOLDERS):
+        if not waiting:
+            return
+        for entry in _entries(waiting.popleft()):
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                if not _is_elsewhere(path):
+                    waiting.append(path)
+            elif entry.name.lower().endswith(_SUFFIXES) and _written(path) > moment.timestamp():
+                yield str(path.relative_to(directory))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """By name; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def _is_elsewhere(folder: Path) -> bool:

@@ -40,10 +40,11 @@ def find_named(
 ) -> tuple[Run | Sweep, DayflyError | None]:
     """The run or the sweep that `name` means, and why only one store was looked at, if so.
 
-    With `of_sweeps`, `last` is the last sweep, whatever runs came after it. Raises RunNotFoundError.
+    With `of_sweeps`, and where a point is named, `last` is the last sweep, whatever runs came after it.
+    Raises RunNotFoundError.
     """
     named = parse_name(name)
-    found = find_everywhere(stores, named.whole, of_sweeps=of_sweeps)
+    found = find_everywhere(stores, named.whole, of_sweeps=of_sweeps or named.index is not None)
     if named.index is not None:
         return find_point(found.store, found.run_id, named), found.unheard
     if is_sweep(found.store, found.run_id):

@@ -125,14 +125,20 @@ def _export(table: SweepTable, form: str) -> bytes:
 
 
 def _write(target: str | None, content: bytes) -> None:
-    """To a file, or to stdout."""
+    """To a file, or to stdout. What a file held stays until all of the new is there."""
+    from dayfly.runs.atomic import write_atomically
+
     if target is None or target == _STDOUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
+    path = Path(target).resolve()
     try:
-        Path(target).write_bytes(content)
+        if path.is_file() or not path.exists():
+            write_atomically(path, content)
+        else:  # such as a pipe
+            path.write_bytes(content)
     except OSError as error:
         raise UsageError(f"{target} cannot be written.", why=str(error.strerror)) from error
     typer.echo(target)

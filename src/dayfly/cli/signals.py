@@ -19,3 +19,9 @@ def end_by_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
+
+
+def end_alone_at_hangup() -> None:
+    """Let a terminal that closes end this command and nothing that it has begun."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

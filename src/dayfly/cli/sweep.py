@@ -148,14 +148,17 @@ def _begin_and_watch(
     `here`: store and pool are on this computer: it is begun in a moment, and never without being known.
     What is uploaded before can be interrupted; the start of a pool itself heeds an interruption, too.
     """
-    from dayfly.cli.signals import end_by_signals
+    from dayfly.cli.signals import end_alone_at_hangup, end_by_signals
     from dayfly.runner.signals import defer_signals
 
     end_by_signals()
+    if here:
+        end_alone_at_hangup()
     begun: Begun | None = None
     try:
         with defer_signals() if here else nullcontext():
             begun = begin()
+        end_alone_at_hangup()
         _watch(begun, detach=detach, quiet=quiet, as_json=as_json)
     except KeyboardInterrupt:
         if begun is not None and begun.process is not None:
@@ -195,7 +198,7 @@ def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
 
     sweep_, process = begun.sweep, begun.process
     if begun.busy and not (quiet or as_json):
-        to_stderr("It is running already, begun by another command; this one watches it.")
+        to_stderr("It is running already, as another command began it; this one watches.")
     if detach:
         wait_until_taken_up(begun)
         typer.echo(sweep_.sweep_id)
@@ -291,4 +294,5 @@ def _tell_changed(sweep_: Sweep) -> None:
         return
     if then is None or notebook_identity(content) != notebook_identity(then):
         to_stderr(f"{request.run.notebook} has changed since: what runs is the sweep's own, as it was then.")
-        to_stderr("For the new one, give the same dayfly sweep again: it begins another.")
+        where = ", from a commit that has it" if request.run.snapshot is not None else ""
+        to_stderr(f"For the new one, give the same dayfly sweep again{where}: it begins another.")

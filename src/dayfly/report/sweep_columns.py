@@ -42,16 +42,17 @@ def columns_of(table: SweepTable, *, shared: bool = False) -> list[Column]:
     The parameters that all points share, which people read once above the table, have columns only where
     they are asked for: for programs that put the tables of several sweeps together.
     """
-    parameters = list(parameter_names(table))
-    if shared:
-        parameters += [name for name in table.sweep.run.parameters if name not in parameters]
+    varying = parameter_names(table)
+    same = table.sweep.run.parameters
+    parameters = dict.fromkeys([*varying, *same])
     taken = {_POINT.name, *(column.name for column in _ENDS)}
     columns = [_POINT]
     for kind, names in (("parameter", parameters), ("record", table.record_names)):
         for name in names:
-            same = table.sweep.run.parameters.get(name)
-            columns.append(_column(_free(name, kind, taken), kind, name, same))
-            taken.add(columns[-1].name)
+            heading = _free(name, kind, taken)
+            taken.add(heading)  # also where it is not shown: a name means the same in every view
+            if shared or kind == "record" or name in varying:
+                columns.append(_column(heading, kind, name, same.get(name)))
     return [*columns, *_ENDS]
 
 

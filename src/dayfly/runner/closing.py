@@ -21,6 +21,7 @@ from dayfly.runner.context import Session
 from dayfly.runner.ending import Intent
 from dayfly.runner.facts import Facts
 from dayfly.runs import layout
+from dayfly.runs.atomic import write_atomically
 from dayfly.runs.outputs import tidy_outputs
 from dayfly.runs.receipt import FileHash, KernelFacts, Receipt
 from dayfly.runs.result import Reason, Result
@@ -208,17 +209,3 @@ def _hash_file(paths: list[Path], size: int | None = None) -> FileHash:
                 digest.update(piece)
                 total += len(piece)
     return FileHash(sha256=digest.hexdigest(), bytes=total)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file; it is on the disk when this returns, or the old one still is."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook import parse_notebook
 from dayfly.runs import layout
+from dayfly.runs.atomic import write_atomically
 from dayfly.runs.model import parse_model
 from dayfly.runs.request import Request
 from dayfly.runs.result import CellCounts, Reason, Result
@@ -20,7 +21,7 @@ from dayfly.runs.state import State
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from dayfly.runner.clock import utc_now  # noqa: E402
-from dayfly.runner.closing import keep_reserve, release_reserve, write_atomically  # noqa: E402 -- after the line above
+from dayfly.runner.closing import keep_reserve, release_reserve  # noqa: E402 -- after the line above
 from dayfly.runner.facts import Facts  # noqa: E402
 from dayfly.runner.journal import Journal  # noqa: E402
 from dayfly.runner.parameters import inject_parameters  # noqa: E402

@@ -90,7 +90,7 @@ def notebook_identity(content: bytes) -> str:
             for cell in json.loads(content)["cells"]
         ]
         content = canonical(cells)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     return hashlib.sha256(content).hexdigest()
 

@@ -39,6 +39,27 @@ def test_an_environment_is_left_out_whatever_its_name(tmp_path: Path) -> None:
     assert list(younger_code(tmp_path, THEN)) == []
 
 
+def test_a_folder_full_of_data_hides_no_code(tmp_path: Path) -> None:
+    for number in range(3_000):
+        _write(tmp_path / f"data/{number}.csv", later_s=1)
+    _write(tmp_path / "src/mine.py", later_s=1)
+    assert list(younger_code(tmp_path, THEN)) == ["src/mine.py"]
+
+
+def test_what_is_deep_among_very_many_folders_is_not_looked_for(tmp_path: Path) -> None:
+    for number in range(2_100):
+        (tmp_path / f"{number:04}").mkdir()
+    _write(tmp_path / "0000/here.py", later_s=1)
+    _write(tmp_path / "0000/deep/er.py", later_s=1)
+    assert list(younger_code(tmp_path, THEN)) == ["0000/here.py"]
+
+
+def test_a_folder_that_leads_back_is_not_followed(tmp_path: Path) -> None:
+    _write(tmp_path / "src/a.py", later_s=1)
+    (tmp_path / "src/up").symlink_to(tmp_path)
+    assert list(younger_code(tmp_path, THEN)) == ["src/a.py"]
+
+
 def test_a_link_that_leads_nowhere_is_no_code(tmp_path: Path) -> None:
     (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
     assert list(younger_code(tmp_path, THEN)) == []

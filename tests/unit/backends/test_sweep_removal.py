@@ -12,6 +12,7 @@ from dayfly.backends.sweep_start import go_on
 from dayfly.backends.sweep_view import Sweep
 from dayfly.errors import RunConflictError, RunNotFoundError
 from dayfly.runs.catalog import SweepCounts, list_runs
+from dayfly.runs.run import Run
 from dayfly.runs.state import State
 from tests.unit.backends.sweep_desk import ENVIRON, Desk, FakePool
 from tests.unit.support import put_run
@@ -61,6 +62,15 @@ class TestNamesAndListings:
         for wrong in ("last.12", "last.1.9", "nothing", "nothing.1"):
             with pytest.raises(RunNotFoundError):
                 found(wrong)
+
+    def test_the_last_points_are_those_of_the_last_sweep_also_when_a_run_came_after_it(
+        self, desk: Desk
+    ) -> None:
+        sweep = desk.run("a=1,2")
+        later = put_run(desk.store, "20991123-101502-analysis-7f3a")
+        stores = Stores(local=desk.store)
+        found = [find_named(stores, name)[0] for name in ("last", "last.1")]
+        assert [run.run_id for run in found if isinstance(run, Run)] == [later, f"{sweep.sweep_id}.1"]
 
     def test_a_run_has_no_points(self, desk: Desk) -> None:
         run_id = put_run(desk.store)

@@ -106,6 +106,13 @@ def test_people_read_what_all_points_share_above_the_table_and_not_in_it() -> No
     assert names[:3] == ["point", "alpha", "state"]
 
 
+def test_a_name_means_the_same_whether_shared_parameters_are_shown_or_not() -> None:
+    table = make_table([{"seed": 2}], shared={"seed": 7})
+    shown, whole = ({column.name for column in columns_of(table, shared=each)} for each in (False, True))
+    assert whole - shown == {"seed"}
+    assert "record.seed" in shown
+
+
 def test_a_point_without_a_value_of_its_own_has_the_shared_one() -> None:
     rows = rows_of(make_table([{}, {}], [{"alpha": 1, "seed": 1}, {"alpha": 2}], shared={"seed": 7}))
     assert [row["seed"] for row in rows] == ["1", "7"]

@@ -20,7 +20,6 @@ from dayfly.runner.closing import (
     keep_reserve,
     release_reserve,
     save_notebook,
-    write_atomically,
 )
 from dayfly.runner.context import Session
 from dayfly.runner.ending import Ending, Intent
@@ -30,6 +29,7 @@ from dayfly.runner.kernelspecs import KernelSpec
 from dayfly.runner.launch import LaunchedKernel
 from dayfly.runner.notebook_file import NotebookFile, Snapshot
 from dayfly.runs import layout
+from dayfly.runs.atomic import write_atomically
 from dayfly.runs.result import Reason, Result
 from dayfly.runs.run import Run
 from dayfly.runs.state import State

@@ -72,6 +72,7 @@ def test_a_notebook_that_was_only_saved_again_is_the_same(saved: bytes) -> None:
         _notebook({"source": "# A\nc"}),
         _notebook({}, {}, CELLS[1]),
         b"[]",
+        b'{"cells": ' + b"[" * 100_000,
         b"{",
         json.dumps({"cells": [{"cell_type": "code", "metadata": {}, "source": "\ud800"}]}).encode(),
     ],
