@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dayfly.backends.yaml_values import parse_scalar, parse_yaml
+from dayfly.backends.yaml_values import doubled, parse_scalar, parse_yaml, too_deep
 from dayfly.errors import MissingExtraError, UsageError
 from dayfly.runner.inspection import TypedText, WholeFloat
 
@@ -107,10 +107,7 @@ def _text_of(file: Path) -> str:
 
 
 def _from_yaml(text: str, file: Path) -> Table | dict[str, Any]:
-    try:
-        grid = json.loads(text) if file.suffix.lower() == ".json" else parse_yaml(text, str(file))
-    except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON.", why=str(error)) from error
+    grid = _parse_json(text, str(file)) if file.suffix.lower() == ".json" else parse_yaml(text, str(file))
     if isinstance(grid, Mapping):
         return axes_of(grid, str(file))
     if isinstance(grid, list):
@@ -119,6 +116,38 @@ def _from_yaml(text: str, file: Path) -> Table | dict[str, Any]:
         f"The grid file {file} holds no grid.",
         why="It should be a list of rows, or a mapping of names to lists of values.",
     )
+
+
+def _parse_json(text: str, where: str) -> Any:
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise doubled(where, twice([name for name, _ in pairs]))
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=mapping)
+    except RecursionError as error:
+        raise too_deep(where) from error
+    except ValueError as error:
+        raise UsageError(f"{where} is not valid JSON.", why=str(error)) from error
+
+
+def twice(names: Iterable[Any]) -> Any:
+    """The first name that is there a second time; None where each is there once."""
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def refuse_doubled_columns(names: Iterable[Any], where: str) -> None:
+    """Raises UsageError: a row would keep but one of them."""
+    name = twice(names)
+    if name is not None:
+        raise UsageError(f"{where} has the column {name} twice.")
 
 
 def _from_csv(text: str, file: Path) -> Table:
@@ -160,9 +189,7 @@ def _check_names(names: list[str], file: Path) -> None:
             hint="The first line names the parameters: alpha,seed"
             + (f"\n{_NO_INDEX.format('to_csv')}" if of_pandas else ""),
         )
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{file} has the column {twice} twice.")
+    refuse_doubled_columns(names, str(file))
 
 
 def _check_cells(cells: Sequence[str], names: Sequence[str], place: str) -> None:

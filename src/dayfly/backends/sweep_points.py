@@ -13,7 +13,7 @@ from typing import Any
 
 from dayfly.backends.made_later import MadeLater
 from dayfly.backends.sweep_checks import Check, check_at, hint_of_range
-from dayfly.backends.sweep_files import Table, as_plain, axes_of, read_grids, rows_of
+from dayfly.backends.sweep_files import Table, as_plain, axes_of, read_grids, refuse_doubled_columns, rows_of
 from dayfly.backends.sweep_values import MOST_POINTS, parse_pair
 from dayfly.errors import ParameterError, UsageError
 from dayfly.runner.inspection import TypedText
@@ -115,6 +115,7 @@ def grid_from(grid: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Grid:
 
 def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
     """Its rows; pandas has NaN, or another of its values, where CSV has an empty cell and Parquet a null."""
+    refuse_doubled_columns(frame.columns, _THE_GRID.capitalize())
     rows = frame.to_dict("records")
     empty = frame.isna().to_dict("records")
     return [

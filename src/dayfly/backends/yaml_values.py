@@ -12,20 +12,68 @@ _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
 _BROKEN = re.compile(r"[-+]?[0-9]+\.[0-9]+", re.ASCII)
 _MOST_DIGITS = 300
 """Longer ones are for YAML to judge."""
+_LONGEST_PLACE = 80
+_MERGE = "tag:yaml.org,2002:merge"
+"""Of `<<`, which may be there several times: what it brings stands back behind the names beside it."""
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """What `text` means as YAML; `where` is for messages. Raises UsageError."""
+    """What `text` means as YAML; `where` is for messages. Raises UsageError, also for a doubled name."""
     import yaml
 
     try:
-        return yaml.load(text, _loader())  # noqa: S506 -- a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, too many digits
+        loader = _loader()(text)
+        try:
+            node = loader.get_single_node()
+            _refuse_doubled(node, where)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RecursionError as error:
+        raise too_deep(where) from error
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none, too many digits
         raise UsageError(
             f"{where} is not valid YAML.",
             why=str(error).replace("\n", " "),
             hint="Quote text that has special characters: -p 'title=\"a: b\"'",
         ) from error
+
+
+def too_deep(where: str) -> UsageError:
+    """What to raise for lists in lists that Python cannot follow."""
+    if len(where) > _LONGEST_PLACE:
+        where = f"{where[:_LONGEST_PLACE]}..."
+    return UsageError(f"{where} has lists or mappings within each other, too many to be read.")
+
+
+def doubled(where: str, name: object, why: str = "") -> UsageError:
+    """What to raise for a mapping in which the second of two values would be taken without a word."""
+    return UsageError(
+        f"{where} has {name!r} twice in one mapping.", why=why, hint="Give its values as one list."
+    )
+
+
+def _refuse_doubled(root: Any, where: str) -> None:
+    """Without recursion, for nodes may be within each other, and even within themselves."""
+    import yaml
+
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+            continue
+        names: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            waiting.extend((key, value))
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            if (key.tag, key.value) in names:
+                raise doubled(where, key.value, f"The second one is in line {key.start_mark.line + 1}.")
+            names.add((key.tag, key.value))
 
 
 def parse_scalar(text: str, where: str) -> Any:

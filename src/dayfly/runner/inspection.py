@@ -128,8 +128,9 @@ def check_parameters(
     """The values to inject, converted to declared types where that loses nothing.
 
     A whole number is a float where a float is expected, and text is never anything else. A float is an int
-    only as a WholeFloat, also where an int may be None or is but the default. Raises ParameterError for a name that the notebook does not have (with the nearest that it has), for a
-    notebook that takes none, and for a value of the wrong type.
+    only as a WholeFloat, also where an int may be None or is but the default. Raises ParameterError for a
+    name that the notebook does not have (with the nearest that it has), for a notebook that takes none, and
+    for a value of the wrong type.
     """
     if not given:
         return {}

@@ -134,6 +134,38 @@ class TestLinesOfCsv:
         assert points_of(grid_from_flags([], [write("a.csv", content)])) == [{"seed": 1}, {"seed": 2}]
 
 
+class TestANameThatIsThereTwice:
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("a.yaml", "seed: [1, 2]\nname: x\nseed: [3]\n"),
+            ("a.yaml", "- {seed: 1}\n- name: x\n\n- {seed: 1, 'seed': 2}\n"),
+            ("a.json", '[{"seed": 1}, {"seed": 1, "seed": 2}]'),
+        ],
+    )
+    def test_is_refused_in_a_mapping(self, write: Write, name: str, content: str) -> None:
+        file = write(name, content)
+        error = refused(lambda: grid_from_flags([], [file]))
+        assert error.what == f"{file} has 'seed' twice in one mapping."
+
+    def test_is_told_with_its_line_in_yaml(self, write: Write) -> None:
+        error = refused(lambda: grid_from_flags([], [write("a.yaml", "seed: [1]\n\nseed: [2]\n")]))
+        assert error.why == "The second one is in line 3."
+
+    def test_may_be_in_what_is_merged(self, write: Write) -> None:
+        file = write("a.yaml", "- &one {seed: 1, name: x}\n- {<<: *one, seed: 2}\n- {<<: *one, seed: 3}\n")
+        assert [point["seed"] for point in points_of(grid_from_flags([], [file]))] == [1, 2, 3]
+
+    def test_is_refused_in_a_frame(self) -> None:
+        frame = pd.DataFrame([[1, 2]], columns=["seed", "seed"])
+        assert refused(lambda: grid_from(frame)).what == "The grid has the column seed twice."
+
+    def test_is_refused_in_parquet(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.parquet"
+        pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["seed", "seed"]), file)
+        assert "seed" in refused(lambda: grid_from_flags([], [file])).why
+
+
 class TestWholeNumbersThatATableKeptAsFloats:
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
     def test_are_ints_where_the_notebook_declares_one(self, tmp_path: Path, kind: str) -> None:
