@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dayfly.backends.sweep_values import is_range
+from dayfly.backends.yaml_values import MOST_NESTED
 from dayfly.errors import ParameterError
 from dayfly.runner.inspection import TypedText
+from dayfly.runs.sweep import canonical
 
 Check = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Converts some parameters to the types that the notebook declares, or raises ParameterError."""
 
 
 def check_at(given: Mapping[str, Any], place: str, check: Check) -> dict[str, Any]:
-    """What `check` makes of some parameters. Raises ParameterError, also for NaN.
+    """What `check` makes of some parameters. Raises ParameterError, also for NaN and for what is no JSON.
 
     `place` is where they stand in a file or in what Python gave; empty for what `-p` says of itself.
     """
@@ -23,6 +25,7 @@ def check_at(given: Mapping[str, Any], place: str, check: Check) -> dict[str, An
         _refuse_nan(given)
         checked = check(given)
         _refuse_nan(checked)
+        _refuse_no_json(checked)
     except ParameterError as error:
         if not place:
             raise
@@ -60,7 +63,7 @@ def _refused(name: str, value: Any, check: Check) -> bool:
 def _refuse_nan(parameters: Mapping[str, Any]) -> None:
     """Before they are checked, so that it says what to do; and after, when a text may have become NaN."""
     for name, value in parameters.items():
-        if not isinstance(value, (str, int)) and _has_nan(value):
+        if not isinstance(value, (str, int)) and _has_nan(value, name):
             raise ParameterError(
                 f"The parameter {name} is NaN.",
                 why="NaN equals nothing, not even itself: nobody could tell whether the point was run.",
@@ -69,9 +72,34 @@ def _refuse_nan(parameters: Mapping[str, Any]) -> None:
             )
 
 
-def _has_nan(value: Any) -> bool:
+def _has_nan(value: Any, name: str, depth: int = 0) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
-    if isinstance(value, Mapping):
-        return any(_has_nan(inner) for inner in value.values())
-    return isinstance(value, (list, tuple)) and any(_has_nan(inner) for inner in value)
+    if not isinstance(value, (Mapping, list, tuple)):
+        return False
+    if depth == MOST_NESTED:
+        raise ParameterError(
+            f"The parameter {name} has too many lists or mappings within each other.",
+            why=f"At most {MOST_NESTED} can be.",
+        )
+    inner = value.values() if isinstance(value, Mapping) else value
+    return any(_has_nan(each, name, depth + 1) for each in inner)
+
+
+def _refuse_no_json(parameters: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
+        if value is None or isinstance(value, (str, int, float)):
+            continue
+        try:
+            canonical(value)
+        except (TypeError, ValueError) as error:
+            raise no_json(f"The parameter {name}", error) from error
+
+
+def no_json(what: str, error: Exception) -> ParameterError:
+    """What to raise for a value that a run cannot be given."""
+    return ParameterError(
+        f"{what} cannot be written as JSON.",
+        why=str(error),
+        hint="Give numbers, text, true or false, lists and dictionaries of these.",
+    )

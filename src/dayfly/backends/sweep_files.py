@@ -6,20 +6,23 @@ import csv
 import importlib
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dayfly.backends.yaml_values import doubled, parse_scalar, parse_yaml, too_deep
+from dayfly.backends.yaml_values import MOST_NESTED, doubled, parse_scalar, parse_yaml, too_deep
 from dayfly.errors import MissingExtraError, UsageError
 from dayfly.runner.inspection import TypedText, WholeFloat
 
 Row = dict[str, Any]
 _MOST_EXACT = 2**53
 """Beyond it a float stands for several whole numbers."""
+_NAMES_FIRST = "The first line names the parameters: alpha,seed"
 _NO_INDEX = "Where pandas wrote it, leave out the index: df.{}(file, index=False)"
 
 
@@ -92,10 +95,39 @@ def axes_of(grid: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def as_plain(value: Any) -> Any:
-    """A value of NumPy as Python's; and a whole number that is a float is marked: tables keep them so."""
-    value = value.tolist() if hasattr(value, "tolist") else value
+    """A value that JSON has, where there is one: NumPy's as Python's, dates as text, as they are with -p.
+
+    A whole number that is a float is marked: tables keep them so.
+    """
+    with suppress(RecursionError):  # told where it is checked, by name
+        value = _plain(value)
     if isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT:
         return WholeFloat(value)
+    return value
+
+
+def listed(value: Any) -> Any:
+    """Values of NumPy and pandas as Python's; NumPy would make numbers of dates in nanoseconds."""
+    if type(value).__module__ == "numpy" and value.dtype.kind == "M":
+        value = value.astype("datetime64[us]")
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The same without the mark, also within lists and mappings. Raises RecursionError."""
+    value = listed(value)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if depth > MOST_NESTED:
+        raise RecursionError
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat() if value == value else math.nan  # noqa: PLR0124 -- pandas' NaT
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, depth + 1) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(each, depth + 1) for name, each in value.items()}
     return value
 
 
@@ -158,6 +190,8 @@ def _from_csv(text: str, file: Path) -> Table:
     line = 1
     try:
         names = [name.strip() for name in next(reader, [])]
+        if text.strip() and not lines[0].strip():
+            raise UsageError(f"The first line of {file} is empty.", hint=_NAMES_FIRST)
         _check_names(names, file)
         table = Table([], [])
         line = reader.line_num + 1
@@ -186,8 +220,7 @@ def _check_names(names: list[str], file: Path) -> None:
         of_pandas = not wrong or wrong.startswith("Unnamed:")
         raise UsageError(
             f"{file} has {wrong!r} in its first line, which is no name of a parameter.",
-            hint="The first line names the parameters: alpha,seed"
-            + (f"\n{_NO_INDEX.format('to_csv')}" if of_pandas else ""),
+            hint=_NAMES_FIRST + (f"\n{_NO_INDEX.format('to_csv')}" if of_pandas else ""),
         )
     refuse_doubled_columns(names, str(file))
 
@@ -231,14 +264,5 @@ def read_parquet(file: Path, find: Callable[[str], Any] = importlib.import_modul
             f"{file} has the column {index}, which is the index of a data frame, not a parameter.",
             hint=_NO_INDEX.format("to_parquet"),
         )
-    rows = (
-        {name: _plain(value) for name, value in row.items() if value is not None} for row in table.to_pylist()
-    )
+    rows = ({name: value for name, value in row.items() if value is not None} for row in table.to_pylist())
     return rows_of(rows, str(file))
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON has: dates are text, as they are with -p."""
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else value

@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from dayfly.backends.made_later import MadeLater
-from dayfly.backends.sweep_checks import Check, check_at, hint_of_range
-from dayfly.backends.sweep_files import Table, as_plain, axes_of, read_grids, refuse_doubled_columns, rows_of
+from dayfly.backends.sweep_checks import Check, check_at, hint_of_range, no_json
+from dayfly.backends.sweep_files import (
+    Table,
+    as_plain,
+    axes_of,
+    listed,
+    read_grids,
+    refuse_doubled_columns,
+    rows_of,
+)
 from dayfly.backends.sweep_values import MOST_POINTS, parse_pair
-from dayfly.errors import ParameterError, UsageError
+from dayfly.errors import UsageError
 from dayfly.runner.inspection import TypedText
 from dayfly.runs.sweep import Point, canonical
 
@@ -137,7 +145,7 @@ def _grid_of(grid: Table | Mapping[Any, Any], where: str) -> Grid:
 
 def _values(name: str, value: Any) -> Any:
     """The values of an axis, as a list or made later; or one value. Raises UsageError for an endless one."""
-    value = value.tolist() if hasattr(value, "tolist") else value
+    value = listed(value)
     if isinstance(value, range) and len(value) > MOST_POINTS:
         return MadeLater(len(value), value.__getitem__)
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
@@ -280,8 +288,4 @@ def _key(parameters: Mapping[str, Any]) -> bytes:
     try:
         return canonical(parameters)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(
-            "A parameter cannot be written as JSON.",
-            why=str(error),
-            hint="Give numbers, text, true or false, lists and dictionaries of these.",
-        ) from error
+        raise no_json("A parameter", error) from error

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from dayfly.backends.made_later import MadeLater
-from dayfly.backends.yaml_values import parse_scalar, parse_yaml
+from dayfly.backends.yaml_values import parse_scalar, parse_yaml, too_deep
 from dayfly.errors import UsageError
 from dayfly.runner.inspection import TypedText
 
@@ -49,7 +49,10 @@ def parse_values(text: str, where: str) -> TypedText | Sequence[TypedText]:
     if len(items) == 1:
         stripped = text.strip()
         if stripped.startswith("[") and isinstance(listed := parse_yaml(stripped, where), list):
-            return [_typed(value) for value in listed]
+            try:
+                return [_typed(value) for value in listed]
+            except RecursionError as error:
+                raise too_deep(where) from error
         found = _RANGE.fullmatch(stripped)
         if found is None:
             return TypedText(text, parse_scalar(text, where))

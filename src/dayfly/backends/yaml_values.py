@@ -12,7 +12,10 @@ _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
 _BROKEN = re.compile(r"[-+]?[0-9]+\.[0-9]+", re.ASCII)
 _MOST_DIGITS = 300
 """Longer ones are for YAML to judge."""
-_LONGEST_PLACE = 80
+MOST_NESTED = 100
+"""Lists and mappings within each other; Python and JSON can follow more, but not any number."""
+_MANY_OPENINGS = 100
+"""With fewer of what begins a list or a mapping, none can be nested too deeply."""
 _MERGE = "tag:yaml.org,2002:merge"
 """Of `<<`, which may be there several times: what it brings stands back behind the names beside it."""
 
@@ -22,6 +25,7 @@ def parse_yaml(text: str, where: str) -> Any:
     import yaml
 
     try:
+        _refuse_deep(text, where)
         loader = _loader()(text)
         try:
             node = loader.get_single_node()
@@ -41,9 +45,27 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def too_deep(where: str) -> UsageError:
     """What to raise for lists in lists that Python cannot follow."""
-    if len(where) > _LONGEST_PLACE:
-        where = f"{where[:_LONGEST_PLACE]}..."
-    return UsageError(f"{where} has lists or mappings within each other, too many to be read.")
+    if where.startswith("-p "):
+        where = where.partition("=")[0]
+    return UsageError(
+        f"{where} has too many lists or mappings within each other.", why=f"At most {MOST_NESTED} can be."
+    )
+
+
+def _refuse_deep(text: str, where: str) -> None:
+    """Before nodes are made of it: where PyYAML makes them in C, it would take the whole process with it."""
+    import yaml
+
+    if sum(text.count(opening) for opening in ("[", "{", "- ", "? ")) < _MANY_OPENINGS:
+        return
+    depth = 0
+    for event in yaml.parse(text, _loader()):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_NESTED:
+                raise too_deep(where)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def doubled(where: str, name: object, why: str = "") -> UsageError:

@@ -196,7 +196,7 @@ def _convert(value: Any, parameter: Parameter, notebook: str) -> Any:
     if kind == "float" and isinstance(value, str):
         value = _number(value)
     if isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool)):
-        return value * 1.0 if isinstance(value, int) and kind == "float" else value
+        return _float(value, parameter, notebook) if isinstance(value, int) and kind == "float" else value
     example = f"-p {parameter.name}={_EXAMPLES[kind]}" if flag else _EXAMPLES_ELSEWHERE[kind]
     raise ParameterError(
         f"{parameter.name}={value!r} is not of type {parameter.type}.",
@@ -215,6 +215,15 @@ def _without_value(parameter: Parameter, kind: str, notebook: str, *, flag: bool
         why=_why(parameter, notebook),
         hint=f"Give one, such as {example}{'' if parameter.declared else null}",
     )
+
+
+def _float(value: int, parameter: Parameter, notebook: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ParameterError(
+            f"The value of {parameter.name} is too large for a float.", why=_why(parameter, notebook)
+        ) from error
 
 
 def _why(parameter: Parameter, notebook: str) -> str:
