@@ -52,13 +52,18 @@ def test_what_is_no_pair_says_how_to_write_one(pair: str) -> None:
     "text",
     [
         *("[1", "{a", "!!python/object/apply:os.getcwd []", "a: b: c"),
-        *("!!timestamp 2026-13-45", "9" * 5000, "[" * 3000),
+        *("!!timestamp 2026-13-45", "9" * 5000),
     ],
     ids=lambda text: text[:20],
 )
 def test_yaml_that_is_none_is_an_error_that_names_it(text: str) -> None:
     with pytest.raises(UsageError, match="is not valid YAML"):
         parse_parameters([f"x={text}"], [])
+
+
+def test_lists_within_each_other_without_end_are_an_error_that_names_it() -> None:
+    with pytest.raises(UsageError, match=r"^-p x has too many lists"):
+        parse_parameters(["x=" + "[" * 3000], [])
 
 
 @pytest.mark.parametrize("content", ["5", "- a", "1: 2", "text"])
