@@ -15,7 +15,7 @@ from dayfly.backends.processes import Processes
 from dayfly.runs import ids, layout
 from dayfly.runs.request import PythonEnvironment, Request
 from dayfly.runs.run import Run
-from dayfly.runs.sweep import Point, SweepRequest, encode_points
+from dayfly.runs.sweep import Point, SweepRequest, encode_points, notebook_identity
 from dayfly.runs.sweep_states import list_attempts
 from tests.helpers import NOTEBOOKS, PATIENCE_S, Place
 
@@ -46,7 +46,7 @@ def make_sweep(
         sweep_id=sweep_id,
         created=now,
         run=request,
-        notebook_sha256=hashlib.sha256(content).hexdigest(),
+        notebook_sha256=notebook_identity(content),
         base="0",
         count=len(points),
         points_sha256=hashlib.sha256(lines).hexdigest(),

@@ -80,6 +80,9 @@ def test_a_sweep_goes_on_however_early_its_terminal_closes(place: Place, after_s
         process.communicate(timeout=30)
     (sweep_id,) = find_sweep_ids(place.store)
     wait_for(
-        lambda: [run.state for run in list_runs(place.store)] == [State.SUCCEEDED], "its run", within_s=60
+        lambda: [run for run in list_runs(place.store) if run.state is not None and run.state.ended],
+        "the end of its run",
+        within_s=60,
     )
     wait_for(lambda: not pool_alive(place.store, sweep_id), "the end of its pool")
+    assert [run.state for run in list_runs(place.store)] == [State.SUCCEEDED]

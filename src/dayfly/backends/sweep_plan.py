@@ -190,12 +190,13 @@ def _draw(notebook: Notebook, asked: Asked, wish: SweepWish) -> Drawn:
 
 def _sweep_of(submission: Submission, wish: SweepWish, drawn: Drawn) -> SweepRequest:
     run = submission.request.model_copy(update={"parameters": drawn.shared})
+    notebook_sha256 = notebook_identity(submission.content)
     return SweepRequest(
         sweep_id=run.run_id,
         created=run.created,
         run=run,
-        notebook_sha256=hashlib.sha256(submission.content).hexdigest(),
-        base=base_identity(run, notebook_identity(submission.content)),
+        notebook_sha256=notebook_sha256,
+        base=base_identity(run, notebook_sha256),
         count=len(drawn.points),
         points_sha256=hashlib.sha256(encode_points(drawn.points)).hexdigest(),
         names=drawn.names,

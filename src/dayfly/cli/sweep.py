@@ -16,8 +16,7 @@ from dayfly.cli import sweep_options
 from dayfly.cli.options import LocalOption, StoreOption, settings_among
 from dayfly.cli.streams import replace_broken_streams
 from dayfly.cli.sweep_names import SweepArgument, find_sweep
-from dayfly.cli.text import to_stderr
-from dayfly.runs import layout
+from dayfly.cli.text import safe_text, to_stderr
 from dayfly.runs.state import State
 from dayfly.runs.sweep import notebook_identity
 from dayfly.runs.sweep_states import SETTLED
@@ -129,8 +128,8 @@ def _begin(plan: SweepPlan, *, detach: bool, quiet: bool, as_json: bool, yes: bo
     from dayfly.backends.sweep_start import begin_sweep, pool_for
     from dayfly.cli.batch_plan import agree_to_batch
 
-    tell = (lambda _: None) if quiet or as_json else to_stderr
-    tell_plan(plan, tell)
+    if not (quiet or as_json):
+        _tell_plan(plan)
     on_batch = plan.sweep.run.backend == "batch"
     agreed = agree_to_batch(plan.batch, yes=yes, quiet=quiet or as_json) if on_batch else None
     spot = plan.batch.record.spot if plan.batch is not None else None
@@ -166,27 +165,27 @@ def _begin_and_watch(
         raise
 
 
-def tell_plan(plan: SweepPlan, tell: Callable[[str], None]) -> None:
+def _tell_plan(plan: SweepPlan) -> None:
     """What a user should know before it begins: equal points, what is there already."""
     from dayfly.backends.sweep_code import code_changed_since
     from dayfly.cli.sweep_text import describe_points
 
     count = len(plan.points)
     if plan.asked > count:
-        tell(f"{describe_points(plan.asked - count)} left out: equal to another one.")
+        to_stderr(f"{describe_points(plan.asked - count)} left out: equal to another one.")
     for sweep_id, number in plan.there.items():
-        tell(f"{number:,} of {count:,} are there already, in {sweep_id}")
+        to_stderr(f"{number:,} of {count:,} are there already, in {sweep_id}")
     before = plan.continues
     if before is not None:
         states = [attempt.state for attempt in before.attempts.values()]
         there = len([s for s in states if s is State.SUCCEEDED]) + plan.there.total()
         failed = len([s for s in states if s in {State.FAILED, State.TIMED_OUT}])
-        tell(f"Going on with {plan.sweep.sweep_id}: {there:,} of {count:,} are there already.")
+        to_stderr(f"Going on with {plan.sweep.sweep_id}: {there:,} of {count:,} are there already.")
         if failed:
-            tell(f"{failed:,} failed; run these again with: dayfly retry {plan.sweep.sweep_id} --failed")
+            to_stderr(f"{failed:,} failed; run these again with: dayfly retry {plan.sweep.sweep_id} --failed")
     if changed := code_changed_since(plan):
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        tell(f"{changed[0]}{more} changed since. Such files are not compared: --force runs all points again.")
+        named = safe_text(changed[0]) + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+        to_stderr(f"{named} changed since. Such files are not compared: --force runs all points again.")
 
 
 def _watch(begun: Begun, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -287,12 +286,11 @@ def _agree_to_retry(
 def _tell_changed(sweep_: Sweep) -> None:
     """Say so when the notebook is no longer what the sweep runs."""
     request = sweep_.request
-    then = sweep_.store.get(layout.sweep_key(sweep_.sweep_id, layout.INPUT))
     try:
         content = Path(request.run.notebook).read_bytes()
     except OSError:
         return
-    if then is None or notebook_identity(content) != notebook_identity(then):
+    if notebook_identity(content) != request.notebook_sha256:
         to_stderr(f"{request.run.notebook} has changed since: what runs is the sweep's own, as it was then.")
         where = ", from a commit that has it" if request.run.snapshot is not None else ""
         to_stderr(f"For the new one, give the same dayfly sweep again{where}: it begins another.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,7 @@ def watch_sweep(sweep: Sweep, process: Execution | None, view: SweepView) -> Ove
     if process is None:
         return _watch_elsewhere(watch)
     notice = "Interrupting the runs and saving what there is; Ctrl-C again to kill them."
-    with interrupting(process, view, notice, outlives_terminal=True):
+    with interrupting(process, view, notice, by=(signal.SIGINT, signal.SIGTERM)):
         while not process.wait(_REFRESH_S):
             watch.go_on()
     # What worked on it is gone: who still waits for it waits in vain.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -60,12 +60,9 @@ class Noticing(Protocol):
 
 @contextmanager
 def interrupting(
-    process: Execution, view: Noticing, notice: str, *, outlives_terminal: bool = False
+    process: Execution, view: Noticing, notice: str, *, by: Collection[signal.Signals] = ENDING
 ) -> Iterator[None]:
-    """Pass on what asks this command to end, with a word to the person: what runs saves what there is.
-
-    With `outlives_terminal`, this command alone ends when its terminal is closed.
-    """
+    """Pass on what asks this command to end, with a word to the person: what runs saves what there is."""
     asked = 0
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -76,10 +73,8 @@ def interrupting(
         process.interrupt()
 
     # What whoever started us wants ignored (nohup, a job in the background) stays ignored.
-    numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [number for number in by if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, pass_on) for number in numbers}
-    if outlives_terminal and signal.SIGHUP in before:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:

@@ -29,6 +29,7 @@ class SweepRequest(Model):
     run: Request
     """What the requests of all points are made of: `run_id` is the sweep's, `parameters` what all share."""
     notebook_sha256: str
+    """Its `notebook_identity`."""
     base: str
     """What makes two points of two sweeps comparable: see `base_identity`."""
     count: int
@@ -95,12 +96,11 @@ def notebook_identity(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def base_identity(run: Request, notebook: str) -> str:
+def base_identity(run: Request, notebook_sha256: str) -> str:
     """What all points of a sweep share of their identity: code, environment and notebook.
 
-    `notebook` is its `notebook_identity`. Code is the commit's tree, or the working directory where there is
-    no snapshot (then nothing tells whether a file beside the notebook was changed); environment is the
-    image's content, or the Python environment.
+    Code is the commit's tree, or the working directory where there is no snapshot (then nothing tells whether
+    a file beside the notebook was changed); environment is the image's content, or the Python environment.
     """
     code = {"tree": run.snapshot.tree} if run.snapshot else {"cwd": run.cwd}
     environment = (
@@ -113,7 +113,7 @@ def base_identity(run: Request, notebook: str) -> str:
             {
                 **code,
                 **environment,
-                "notebook": notebook,
+                "notebook": notebook_sha256,
                 "kernel": run.kernel,
                 "allow_errors": run.allow_errors,
             }
